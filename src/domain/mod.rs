@@ -1,0 +1,17 @@
+//! The rules of the subject: IDs, names, hosts, environments, tokens, states, faults.
+//!
+//! Pure: no I/O, no clock, no randomness, no async, and no serialization of secrets. Time comes
+//! in as [`time::UnixMillis`], secrets come in as `secrecy::SecretString`. Everything above may
+//! depend on this module; this module depends on nothing in the crate.
+
+pub(crate) mod app;
+pub(crate) mod credential;
+pub(crate) mod fault;
+pub(crate) mod host;
+pub(crate) mod http;
+pub(crate) mod id;
+pub(crate) mod name;
+pub(crate) mod policy;
+pub(crate) mod text;
+pub(crate) mod time;
+pub(crate) mod token;

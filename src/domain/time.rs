@@ -1,0 +1,98 @@
+//! Points in time and spans as plain integers, and how they are written for people and scripts.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A point in time: milliseconds since 1970-01-01 00:00 UTC, as every store and reply keeps it.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub(crate) struct UnixMillis(pub(crate) i64);
+
+impl UnixMillis {
+    /// The point `span` later, or the last representable one.
+    pub(crate) fn plus(self, span: Duration) -> Self {
+        let millis = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_add(millis))
+    }
+
+    /// The time from `earlier` to this point; zero when `earlier` is later.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        let millis = self.0.saturating_sub(earlier.0).max(0);
+        Duration::from_millis(millis.unsigned_abs())
+    }
+
+    /// RFC 3339 in UTC with whole seconds, e.g. `2026-11-25T00:35:09Z`.
+    pub(crate) fn rfc3339(self) -> String {
+        let seconds = self.0.div_euclid(1000);
+        jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
+    }
+}
+
+/// A span for people, in its largest unit rounded down: `40 s`, `3 min`, `2 h`, `27 d`.
+pub(crate) fn span_in_words(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// Why a span such as `10m` was not understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a span of time: write a number and a unit, e.g. 90s, 10m, 2h, 30d")]
+pub(crate) struct SpanError(pub(crate) String);
+
+/// Reads a span as admins type it: `90s`, `10m`, `2h`, `30d`; a bare number counts seconds.
+pub(crate) fn parse_span(text: &str) -> Result<Duration, SpanError> {
+    let refuse = || SpanError(crate::domain::text::clean(text));
+    let trimmed = text.trim();
+    let digits = trimmed.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = trimmed.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| refuse())?;
+    let seconds_per_unit = match unit.trim() {
+        "" | "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err(refuse()),
+    };
+    number.checked_mul(seconds_per_unit).map(Duration::from_secs).ok_or_else(refuse)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_in_utc_with_whole_seconds() {
+        assert_eq!(UnixMillis(1_795_473_512_345).rfc3339(), "2026-11-23T22:38:32Z");
+        assert_eq!(UnixMillis(-1).rfc3339(), "1969-12-31T23:59:59Z");
+        assert_eq!(UnixMillis(i64::MAX).rfc3339(), "1970-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn spans_are_read_with_their_unit() {
+        for (text, seconds) in
+            [("90s", 90), ("10m", 600), ("2h", 7_200), ("30d", 2_592_000), ("5", 5)]
+        {
+            assert_eq!(parse_span(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "m", "10 weeks", "-5m", "99999999999999999999s", "300000000000000000d"] {
+            assert!(parse_span(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn spans_are_told_in_their_largest_unit() {
+        for (seconds, words) in
+            [(0, "0 s"), (59, "59 s"), (60, "1 min"), (7_200, "2 h"), (172_800, "2 d")]
+        {
+            assert_eq!(span_in_words(Duration::from_secs(seconds)), words);
+        }
+    }
+}
