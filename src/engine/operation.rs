@@ -1,0 +1,201 @@
+//! What can be asked of the engine. Plain data without handles, so that it can cross a socket.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::app::{Flow, Rotation};
+use crate::domain::name::{Address, ConnectionName, Environment, Target};
+use crate::engine::sensitive::Sensitive;
+
+/// Everything that dashboard and commands can ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Operation {
+    /// All credentials, by name. Answers [`super::Outcome::Credentials`].
+    List,
+    /// One credential. Answers [`super::Outcome::Credential`].
+    Show(Selection),
+    /// The checks of one credential, newest first. Answers [`super::Outcome::History`].
+    History(Selection),
+    /// Save new credentials: all of them or none. Answers [`super::Outcome::Credentials`].
+    Save(Vec<SaveRequest>),
+    /// Edit without clearing; an edit of the account is staged while a token lives.
+    /// Answers [`super::Outcome::Credential`].
+    Reset(ResetRequest),
+    /// Drop a staged edit. Answers [`super::Outcome::Credential`].
+    DiscardPending(Selection),
+    /// Make this the credential that the plain name means. Answers [`super::Outcome::Credential`].
+    Use(Address),
+    /// Revoke at Salesforce, then remove here. Answers [`super::Outcome::Deleted`].
+    Delete(DeleteRequest),
+    /// Begin to set up tokens. Answers [`super::Outcome::AuthorizationStarted`].
+    BeginSetup(BeginSetup),
+    /// What the browser ended at. Answers [`super::Outcome::SetupCompleted`].
+    CompleteSetup(CompleteSetup),
+    /// Show a pending set-up again. Answers [`super::Outcome::AuthorizationStarted`].
+    ShowSetup(Selection),
+    /// Give up a pending set-up. Answers [`super::Outcome::Credential`].
+    AbandonSetup(Selection),
+    /// One real call with the token. Answers [`super::Outcome::Tested`].
+    Test(Selection),
+    /// A valid access token, refreshed first if need be. Answers [`super::Outcome::Token`].
+    Token(TokenRequest),
+    /// All apps. Answers [`super::Outcome::Apps`].
+    Apps,
+    /// Add an app. Answers [`super::Outcome::Apps`] with that one.
+    AddApp(AppRequest),
+    /// Change an app; what is `None` stays. Answers [`super::Outcome::Apps`] with that one.
+    EditApp(AppRequest),
+    /// Remove an app that no credential uses. Answers [`super::Outcome::Done`].
+    DeleteApp(String),
+    /// What can be said of an app without a sign-in. Answers [`super::Outcome::AppTested`].
+    TestApp(String),
+    /// How the sealing key is protected and whether it is open. Answers [`super::Outcome::Key`].
+    KeyStatus,
+    /// Make the sealing key. Answers [`super::Outcome::Key`].
+    CreateKey(CreateKey),
+    /// Open the sealing key with its passphrase. Answers [`super::Outcome::Key`].
+    OpenKey(Sensitive),
+    /// Forget the opened key. Answers [`super::Outcome::Key`].
+    LockKey,
+}
+
+/// Which credential, and the caller's guard against the wrong environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Selection {
+    /// As the caller named it.
+    pub(crate) target: Target,
+    /// Refuse (exit 6) when it is of the other environment; it also settles a plain name.
+    pub(crate) expect: Option<Environment>,
+}
+
+impl Selection {
+    /// A credential by its full address, with nothing left to guard.
+    pub(crate) fn exactly(address: &Address) -> Self {
+        Self { target: address.target(), expect: None }
+    }
+}
+
+/// New credentials, as typed: the engine parses each field and says which one is wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SaveRequest {
+    /// Name of the connection.
+    pub(crate) name: String,
+    /// The box 'Use salesforce.com Sandbox'.
+    pub(crate) sandbox: bool,
+    /// 15 or 18 characters.
+    pub(crate) org_id: String,
+    /// 15 or 18 characters.
+    pub(crate) user_id: String,
+    /// Optional; learned at the first login.
+    pub(crate) username: Option<String>,
+    /// My Domain URL; the generic login host when empty.
+    pub(crate) login_url: Option<String>,
+    /// Name of the app; `default` when empty.
+    pub(crate) app: Option<String>,
+    /// In the admin's order.
+    pub(crate) tags: Vec<String>,
+    /// For the audit.
+    pub(crate) reason: Option<String>,
+    /// Line in the file that it came from, for error messages.
+    pub(crate) line: Option<u64>,
+}
+
+/// Edits of saved credentials; what is `None` stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ResetRequest {
+    /// Which credential.
+    pub(crate) selection: Selection,
+    /// A new name for the connection (both environments).
+    pub(crate) rename: Option<ConnectionName>,
+    /// Staged while a token lives.
+    pub(crate) org_id: Option<String>,
+    /// Staged while a token lives.
+    pub(crate) user_id: Option<String>,
+    /// An empty one removes it.
+    pub(crate) username: Option<String>,
+    /// Staged while a token lives.
+    pub(crate) login_url: Option<String>,
+    /// Staged while a token lives.
+    pub(crate) app: Option<String>,
+    /// All of the new tags.
+    pub(crate) tags: Option<Vec<String>>,
+    /// For the audit.
+    pub(crate) reason: Option<String>,
+}
+
+/// What to delete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DeleteRequest {
+    /// Which credential; any one of the connection with `both`.
+    pub(crate) selection: Selection,
+    /// The whole connection.
+    pub(crate) both: bool,
+    /// For the audit.
+    pub(crate) reason: Option<String>,
+}
+
+/// How to begin a set-up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BeginSetup {
+    /// Which credential.
+    pub(crate) selection: Selection,
+    /// `None` takes what the app allows first.
+    pub(crate) flow: Option<Flow>,
+}
+
+/// How to complete a set-up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CompleteSetup {
+    /// Which credential.
+    pub(crate) selection: Selection,
+    /// The pasted redirect URL or code.
+    pub(crate) pasted: Sensitive,
+}
+
+/// How an access token is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TokenRequest {
+    /// Which credential.
+    pub(crate) selection: Selection,
+    /// Life that must be left.
+    pub(crate) min_ttl: Duration,
+    /// A token that Salesforce refused to the caller: refreshed if it is still the stored one.
+    pub(crate) rejected: Option<Sensitive>,
+}
+
+/// An app to add, or the changes of one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AppRequest {
+    /// Which app.
+    pub(crate) name: String,
+    /// Consumer Key.
+    pub(crate) client_id: Option<String>,
+    /// Consumer Secret; an empty one removes it.
+    pub(crate) client_secret: Option<Sensitive>,
+    /// As registered.
+    pub(crate) redirect_uris: Option<Vec<String>>,
+    /// Asked for at the login.
+    pub(crate) scopes: Option<Vec<String>>,
+    /// Allowed ways to set up tokens.
+    pub(crate) flows: Option<Vec<Flow>>,
+    /// Whether refresh tokens are single-use.
+    pub(crate) rotation: Option<Rotation>,
+    /// Seconds.
+    pub(crate) session_timeout: Option<u64>,
+    /// Seconds.
+    pub(crate) idle_limit: Option<u64>,
+    /// Seconds.
+    pub(crate) rotate_every: Option<u64>,
+    /// For the audit.
+    pub(crate) reason: Option<String>,
+}
+
+/// How the sealing key is to be protected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CreateKey {
+    /// `None` makes a bare key file.
+    pub(crate) passphrase: Option<Sensitive>,
+    /// Whether to make a second identity, shown once, for the safe.
+    pub(crate) recovery: bool,
+}

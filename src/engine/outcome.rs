@@ -1,0 +1,268 @@
+//! What the engine answers. Plain data without handles; a secret is in [`TokenAnswer`] and in a
+//! recovery identity that is shown once, and nowhere else.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::app::{App, Flow};
+use crate::domain::credential::{Check, Credential};
+use crate::domain::host::InstanceUrl;
+use crate::domain::id::UserId;
+use crate::domain::name::{Address, Environment};
+use crate::domain::policy::Account;
+use crate::domain::time::UnixMillis;
+use crate::domain::token::Expiry;
+use crate::engine::sensitive::Sensitive;
+
+/// The answer to an operation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Outcome {
+    /// Credentials, by name, production first.
+    Credentials(Vec<Credential>),
+    /// One credential as it stands now.
+    Credential(Box<Credential>),
+    /// Checks, newest first.
+    History(Vec<Check>),
+    /// What was deleted.
+    Deleted(Vec<DeleteReceipt>),
+    /// A set-up is pending.
+    AuthorizationStarted(AuthorizationStarted),
+    /// A token is set up and tested.
+    SetupCompleted(Box<SetupReceipt>),
+    /// How an access test went.
+    Tested(TestReport),
+    /// A valid access token.
+    Token(TokenAnswer),
+    /// Apps, by name.
+    Apps(Vec<App>),
+    /// What is known of an app.
+    AppTested(AppReport),
+    /// The sealing key.
+    Key(KeyReport),
+    /// Nothing to say but that it is done.
+    Done,
+}
+
+/// What is going on, told before the final answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Progress {
+    /// Waiting for another process that works on the same credential.
+    Waiting,
+    /// The code or the refresh token was sent.
+    Exchanging,
+    /// Comparing the account with the one saved.
+    CheckingIdentity,
+    /// One real call with the token.
+    TestingAccess,
+    /// Revoking at Salesforce.
+    Revoking,
+}
+
+/// One step of an operation's answer; the last is always `Done`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Event {
+    /// What is going on.
+    Progress(Progress),
+    /// The end.
+    Done(Result<Outcome, Failure>),
+}
+
+/// What happened to a token at Salesforce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Revocation {
+    /// There was none to revoke.
+    NothingToRevoke,
+    /// Salesforce confirmed it.
+    Confirmed,
+    /// It could not be delivered; it is kept and tried again.
+    Owed,
+    /// It still serves someone and is revoked later.
+    Draining,
+}
+
+/// What was deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DeleteReceipt {
+    /// Its address.
+    pub(crate) address: Address,
+    /// What happened to its token.
+    pub(crate) revocation: Revocation,
+}
+
+/// A set-up that waits for the person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AuthorizationStarted {
+    /// For which credential.
+    pub(crate) address: Address,
+    /// How.
+    pub(crate) flow: Flow,
+    /// What to open in a browser, whole.
+    pub(crate) url: String,
+    /// Where the browser ends.
+    pub(crate) redirect_uri: String,
+    /// When it was begun.
+    pub(crate) started_at: UnixMillis,
+    /// When it is worth nothing any more.
+    pub(crate) expires_at: UnixMillis,
+    /// Who has to sign in, where known.
+    pub(crate) username: Option<String>,
+    /// Who has to sign in.
+    pub(crate) user_id: UserId,
+}
+
+/// A completed set-up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SetupReceipt {
+    /// As it stands now.
+    pub(crate) credential: Credential,
+    /// The access test of the new token.
+    pub(crate) test: Check,
+    /// What happened to the token it replaced.
+    pub(crate) replaced: Revocation,
+}
+
+/// How an access test went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TestReport {
+    /// Of which credential.
+    pub(crate) address: Address,
+    /// The result.
+    pub(crate) check: Check,
+    /// API requests used and allowed in the last 24 hours, where Salesforce said so.
+    pub(crate) api_requests: Option<(u64, u64)>,
+}
+
+/// A valid access token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TokenAnswer {
+    /// Of which credential.
+    pub(crate) address: Address,
+    /// The token.
+    pub(crate) access_token: Sensitive,
+    /// Where to use it.
+    pub(crate) instance_url: InstanceUrl,
+    /// When it ends.
+    pub(crate) expiry: Expiry,
+}
+
+/// What is known of an app without a sign-in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AppReport {
+    /// The app.
+    pub(crate) app: App,
+    /// One line per thing that was looked at.
+    pub(crate) findings: Vec<AppFinding>,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AppFinding {
+    /// Whether it is as it should be.
+    pub(crate) good: bool,
+    /// What was found.
+    pub(crate) message: String,
+    /// What to do; empty when nothing is to be done.
+    pub(crate) remedy: String,
+}
+
+/// The sealing key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeyReport {
+    /// How it is protected.
+    pub(crate) protection: KeyProtection,
+    /// Whether this process has it open.
+    pub(crate) open: bool,
+    /// The printed recovery identity, at its making only.
+    pub(crate) recovery_identity: Option<Sensitive>,
+}
+
+/// How the sealing key is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum KeyProtection {
+    /// There is none yet.
+    Missing,
+    /// A passphrase.
+    Passphrase,
+    /// The file's mode alone.
+    Bare,
+}
+
+/// An error as the front ends see it: what happened and why, what to do next, and how a script
+/// tells it apart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Failure {
+    /// A stable word in `snake_case`.
+    pub(crate) code: String,
+    /// What happened and why; one line, cleaned.
+    pub(crate) message: String,
+    /// What to do next.
+    pub(crate) remedy: String,
+    /// Exit code of a command (product.md).
+    pub(crate) exit_code: u8,
+    /// What a screen needs beyond the words.
+    pub(crate) detail: FailureDetail,
+}
+
+/// What a screen needs beyond the words of a failure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum FailureDetail {
+    /// Nothing.
+    None,
+    /// Which field of a form or a file is wrong.
+    Field(Field),
+    /// Somebody else signed in.
+    WrongAccount(Box<WrongAccount>),
+    /// The sealing key has to be opened, or made, first.
+    Key(KeyProtection),
+}
+
+/// A field of the form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Field {
+    /// Name of the connection or the app.
+    Name,
+    /// Org ID.
+    OrgId,
+    /// User ID.
+    UserId,
+    /// Username.
+    Username,
+    /// My Domain URL.
+    LoginUrl,
+    /// The box.
+    Environment,
+    /// The app.
+    App,
+    /// Tags.
+    Tags,
+    /// Client ID of an app.
+    ClientId,
+    /// Redirect URIs of an app.
+    RedirectUri,
+    /// Scopes of an app.
+    Scopes,
+}
+
+/// Both sides of a sign-in with another account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WrongAccount {
+    /// Which credential was being set up.
+    pub(crate) address: Address,
+    /// As saved.
+    pub(crate) saved: Account,
+    /// As saved, where known.
+    pub(crate) saved_username: Option<String>,
+    /// Who signed in.
+    pub(crate) signed_in: Account,
+    /// Who signed in, where Salesforce said so.
+    pub(crate) signed_in_username: Option<String>,
+    /// The environment that was proved, where it is the other one.
+    pub(crate) signed_in_environment: Option<Environment>,
+    /// What happened to the new token.
+    pub(crate) revocation: Revocation,
+    /// Whether an older token of the credential still works.
+    pub(crate) old_token_kept: bool,
+}
