@@ -5,6 +5,7 @@
 //! depend on this module; this module depends on nothing in the crate.
 
 pub(crate) mod app;
+pub(crate) mod audit;
 pub(crate) mod credential;
 pub(crate) mod fault;
 pub(crate) mod host;
@@ -12,6 +13,7 @@ pub(crate) mod http;
 pub(crate) mod id;
 pub(crate) mod name;
 pub(crate) mod policy;
+pub(crate) mod record;
 pub(crate) mod text;
 pub(crate) mod time;
 pub(crate) mod token;

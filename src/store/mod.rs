@@ -1,1 +1,206 @@
-//! (to be described)
+//! The store: one SQLite file in WAL mode, written with `synchronous=FULL`.
+//!
+//! [`Store`] is a set of plain synchronous functions over one connection; [`owner::StoreThread`]
+//! runs them on a thread of their own. No SQLite type leaves this module. What is secret arrives
+//! here sealed; this module knows no key. Changes and their audit rows share a transaction.
+
+mod app;
+mod audit;
+mod authorization;
+mod check;
+mod credential;
+mod exchange;
+mod hand_out;
+pub(crate) mod owner;
+mod revocation;
+mod schema;
+mod token;
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+
+use crate::domain::record::RecordId;
+
+pub(crate) use authorization::AuthorizationRow;
+pub(crate) use credential::{CredentialEdit, CredentialRow, NewCredential};
+pub(crate) use exchange::{IntentOperation, IntentRow};
+pub(crate) use hand_out::HandOut;
+pub(crate) use revocation::OwedRow;
+pub(crate) use token::{Promotion, TokenRow};
+
+/// How long a statement waits for another process's write lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a commit survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// A power cut: `synchronous=FULL`. For everything but the count of hand-outs.
+    Full,
+    /// A crash of the process: `synchronous=NORMAL`, and no checkpoint at close, which would drop
+    /// other connections' commits into the file without a sync.
+    HandOuts,
+}
+
+/// Why the store could not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Error {
+    /// The file system has no room.
+    #[error("the store could not be written: no space left on its file system")]
+    Full,
+    /// The file system or the file is read-only.
+    #[error("the store could not be written: it is read-only")]
+    ReadOnly,
+    /// The file is no store, or damaged.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+    /// A newer version of orgkey wrote it.
+    #[error("the store has version {found}, this orgkey knows versions up to {known}")]
+    TooNew {
+        /// Version of the file.
+        found: i64,
+        /// Newest version that is understood.
+        known: i64,
+    },
+    /// Another process held the write lock for too long.
+    #[error("another process kept the store locked for 5 s")]
+    Busy,
+    /// The store could not be opened or read.
+    #[error("the store could not be used: {0}")]
+    Unusable(String),
+    /// The change was computed from a state that is no more.
+    #[error("the credential was changed by someone else meanwhile")]
+    Stale,
+    /// The name, or this environment of it, is taken.
+    #[error("{0} is saved already")]
+    Exists(String),
+}
+
+impl Error {
+    /// What to do next.
+    pub(crate) fn remedy(&self) -> String {
+        match self {
+            Self::Full => "free some space and try again; nothing was changed".into(),
+            Self::ReadOnly => "make the folder writable for this user".into(),
+            Self::Damaged(_) => "keep the file as it is and restore a backup beside it".into(),
+            Self::TooNew { .. } => "use the newer orgkey that wrote it".into(),
+            Self::Busy => "try again; if it stays, look for a stopped orgkey process".into(),
+            Self::Unusable(_) => "check the folder, its owner and its mode".into(),
+            Self::Stale => "look at it again and repeat what you meant".into(),
+            Self::Exists(_) => "choose another name, or change the saved one with reset".into(),
+        }
+    }
+
+    /// A stable word for scripts.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Full => "store_full",
+            Self::ReadOnly => "store_read_only",
+            Self::Damaged(_) => "store_damaged",
+            Self::TooNew { .. } => "store_too_new",
+            Self::Busy => "store_busy",
+            Self::Unusable(_) => "store_unusable",
+            Self::Stale => "changed_meanwhile",
+            Self::Exists(_) => "exists",
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        let text = crate::domain::text::clean(&error.to_string());
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full,
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Self::ReadOnly,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(text),
+            Some(_) => Self::Unusable(text),
+            // A value that does not read as what the column holds.
+            None => Self::Damaged(text),
+        }
+    }
+}
+
+/// A value of the store that does not read as what it should be.
+fn damaged(what: &str) -> Error {
+    Error::Damaged(format!("{what} does not read as one"))
+}
+
+/// A random ID for a row, made before the row so that it can be sealed with it.
+pub(crate) fn new_record_id() -> Result<RecordId, Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::Unusable(format!("no random numbers: {error}")))?;
+    Ok(RecordId(bytes))
+}
+
+/// The store over one connection.
+pub(crate) struct Store {
+    connection: Connection,
+    store_id: RecordId,
+    host_mark: String,
+}
+
+impl Store {
+    /// Opens the store, makes its tables when it is new, and migrates an older one.
+    ///
+    /// `host_mark` says which machine this is; it is written into a new store and compared by the
+    /// caller for an old one.
+    pub(crate) fn open(
+        path: &Path,
+        durability: Durability,
+        host_mark: &str,
+    ) -> Result<Self, Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        let mut connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        let synchronous = match durability {
+            Durability::Full => "FULL",
+            Durability::HandOuts => "NORMAL",
+        };
+        connection.pragma_update(None, "synchronous", synchronous)?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        if durability == Durability::HandOuts {
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        }
+        let meta = schema::migrate(&mut connection, host_mark)?;
+        Ok(Self { connection, store_id: meta.store_id, host_mark: meta.host_mark })
+    }
+
+    /// The random ID of this store, part of every sealed value's associated data.
+    pub(crate) fn store_id(&self) -> RecordId {
+        self.store_id
+    }
+
+    /// The machine that the store was made or adopted on.
+    pub(crate) fn host_mark(&self) -> &str {
+        &self.host_mark
+    }
+
+    /// Moves every commit from the log into the file and empties the log, so that nothing that was
+    /// deleted stays in it.
+    pub(crate) fn truncate_log(&self) -> Result<(), Error> {
+        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+
+    /// Runs `work` in one transaction that takes the write lock at once.
+    fn write<T>(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let value = work(&transaction)?;
+        transaction.commit()?;
+        Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests;

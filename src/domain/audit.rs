@@ -1,0 +1,143 @@
+//! The audit chain: what is recorded of a change, and how each row vouches for the one before.
+
+use sha2::{Digest, Sha256};
+
+use crate::domain::time::UnixMillis;
+
+/// What changed. Closed, so that a report can count on the words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AuditEvent {
+    /// A credential was saved.
+    CredentialSaved,
+    /// A credential was edited.
+    CredentialEdited,
+    /// An edit was staged until the new account has signed in.
+    EditStaged,
+    /// A staged edit was dropped.
+    EditDiscarded,
+    /// Another credential of the connection is in use now.
+    PutInUse,
+    /// A credential was deleted.
+    CredentialDeleted,
+    /// A set-up was begun.
+    SetupStarted,
+    /// A set-up was given up.
+    SetupAbandoned,
+    /// A token was received for the saved account.
+    SignedIn,
+    /// Another account signed in; nothing was stored.
+    WrongAccount,
+    /// A signed-in token passed its test and is in use.
+    TokenPromoted,
+    /// A signed-in token was dropped.
+    CandidateDiscarded,
+    /// The access token was refreshed.
+    Refreshed,
+    /// A refresh answered for another account; the token is kept, not served.
+    RefreshedForeign,
+    /// Salesforce refused the token for good.
+    TokenRefused,
+    /// A refresh was sent and its answer was lost.
+    AnswerLost,
+    /// A token was revoked at Salesforce.
+    Revoked,
+    /// A revocation could not be delivered yet.
+    RevocationOwed,
+    /// An app was added.
+    AppAdded,
+    /// An app was edited.
+    AppEdited,
+    /// An app was deleted.
+    AppDeleted,
+}
+
+impl AuditEvent {
+    /// The word in the store.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::CredentialSaved => "credential_saved",
+            Self::CredentialEdited => "credential_edited",
+            Self::EditStaged => "edit_staged",
+            Self::EditDiscarded => "edit_discarded",
+            Self::PutInUse => "put_in_use",
+            Self::CredentialDeleted => "credential_deleted",
+            Self::SetupStarted => "setup_started",
+            Self::SetupAbandoned => "setup_abandoned",
+            Self::SignedIn => "signed_in",
+            Self::WrongAccount => "wrong_account",
+            Self::TokenPromoted => "token_promoted",
+            Self::CandidateDiscarded => "candidate_discarded",
+            Self::Refreshed => "refreshed",
+            Self::RefreshedForeign => "refreshed_foreign",
+            Self::TokenRefused => "token_refused",
+            Self::AnswerLost => "answer_lost",
+            Self::Revoked => "revoked",
+            Self::RevocationOwed => "revocation_owed",
+            Self::AppAdded => "app_added",
+            Self::AppEdited => "app_edited",
+            Self::AppDeleted => "app_deleted",
+        }
+    }
+}
+
+/// One row to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AuditEntry {
+    /// When.
+    pub(crate) at: UnixMillis,
+    /// What.
+    pub(crate) event: AuditEvent,
+    /// Of what: an address, or the name of an app.
+    pub(crate) subject: String,
+    /// Particulars in clear; never a secret.
+    pub(crate) detail: String,
+    /// The admin's own words, cleaned.
+    pub(crate) reason: String,
+    /// Who, as one JSON object.
+    pub(crate) who: String,
+}
+
+impl AuditEntry {
+    /// The hash of this row after the row with hash `previous`: SHA-256 over both, each field with
+    /// its length before it, so that no two rows read alike.
+    pub(crate) fn hash(&self, previous: [u8; 32]) -> [u8; 32] {
+        let mut hasher = Sha256::new();
+        hasher.update(previous);
+        hasher.update(self.at.0.to_be_bytes());
+        for field in [self.event.as_str(), &self.subject, &self.detail, &self.reason, &self.who] {
+            hasher.update((field.len() as u64).to_be_bytes());
+            hasher.update(field.as_bytes());
+        }
+        hasher.finalize().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_and_the_row_before_count() {
+        let entry = AuditEntry {
+            at: UnixMillis(1),
+            event: AuditEvent::Refreshed,
+            subject: "ab".into(),
+            detail: "c".into(),
+            reason: String::new(),
+            who: "{}".into(),
+        };
+        let hash = entry.hash([0; 32]);
+        let variants = [
+            AuditEntry { at: UnixMillis(2), ..entry.clone() },
+            AuditEntry { event: AuditEvent::Revoked, ..entry.clone() },
+            AuditEntry { subject: "a".into(), detail: "bc".into(), ..entry.clone() },
+            AuditEntry { reason: "x".into(), ..entry.clone() },
+            AuditEntry { who: "[]".into(), ..entry.clone() },
+        ];
+        for variant in variants {
+            assert_ne!(variant.hash([0; 32]), hash, "{variant:?}");
+        }
+        assert_ne!(entry.hash([1; 32]), hash);
+        assert_eq!(entry.hash([0; 32]), hash);
+    }
+}

@@ -1,0 +1,437 @@
+//! Connections and their credentials.
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params};
+
+use super::audit::append;
+use super::{Error, RecordId, Store, damaged};
+use crate::domain::app::Flow;
+use crate::domain::audit::AuditEntry;
+use crate::domain::credential::{
+    AuthorizationSummary, Cause, Check, Credential, IntentSummary, PendingEdit, TokenSummary,
+};
+use crate::domain::host::{InstanceUrl, LoginUrl};
+use crate::domain::id::{OrgId, UserId};
+use crate::domain::name::{Address, ConnectionName, Environment};
+use crate::domain::time::UnixMillis;
+use crate::domain::token::{Expiry, Generation};
+
+/// A credential with its keys in the store.
+#[derive(Clone, Debug)]
+pub(crate) struct CredentialRow {
+    /// Its row.
+    pub(crate) id: RecordId,
+    /// The newest generation ever given out.
+    pub(crate) generation: Generation,
+    /// What is shown of it.
+    pub(crate) credential: Credential,
+}
+
+/// A credential to be saved for the first time.
+#[derive(Clone, Debug)]
+pub(crate) struct NewCredential {
+    /// Connection and environment.
+    pub(crate) address: Address,
+    /// The org.
+    pub(crate) org_id: OrgId,
+    /// The user.
+    pub(crate) user_id: UserId,
+    /// Where known.
+    pub(crate) username: Option<String>,
+    /// Where it signs in.
+    pub(crate) login_url: LoginUrl,
+    /// Name of the app.
+    pub(crate) app: String,
+    /// In the admin's order.
+    pub(crate) tags: Vec<String>,
+}
+
+/// All that an edit sets; the caller fills in what stays.
+#[derive(Clone, Debug)]
+pub(crate) struct CredentialEdit {
+    /// A new name for the connection.
+    pub(crate) rename: Option<ConnectionName>,
+    /// The account and host, as they are or as they become.
+    pub(crate) account: PendingEdit,
+    /// Whether `account` waits for its first sign-in, because a token lives.
+    pub(crate) stage: bool,
+    /// In the admin's order.
+    pub(crate) tags: Vec<String>,
+}
+
+/// Everything that is shown of a credential, in one row.
+const SELECT: &str = "
+    SELECT c.id, n.name, c.environment, n.in_use, c.org_id, c.user_id, c.username, c.login_url,
+           c.app, c.tags, c.held, c.generation,
+           p.org_id AS pending_org_id, p.user_id AS pending_user_id,
+           p.username AS pending_username, p.login_url AS pending_login_url, p.app AS pending_app,
+           t.instance_url, t.issued_at, t.expires_at, t.expiry, t.scopes, t.flow,
+           t.generation AS token_generation, t.signed_in_at, t.refused, t.refreshable,
+           t.environment_proven,
+           EXISTS (SELECT 1 FROM token_set x WHERE x.credential_id = c.id AND x.role = 'candidate')
+               AS has_candidate,
+           EXISTS (SELECT 1 FROM revocation_owed o WHERE o.name = n.name COLLATE NOCASE
+                   AND o.environment = c.environment) AS owed,
+           i.started_at AS intent_started_at, i.deadline AS intent_deadline,
+           a.flow AS authorization_flow, a.started_at AS authorization_started_at,
+           a.expires_at AS authorization_expires_at,
+           k.kind, k.at, k.outcome, k.latency_ms, k.message, k.remedy,
+           l.kind AS test_kind, l.at AS test_at, l.outcome AS test_outcome,
+           l.latency_ms AS test_latency_ms, l.message AS test_message, l.remedy AS test_remedy
+      FROM credential c
+      JOIN connection n ON n.id = c.connection_id
+      LEFT JOIN pending_edit p ON p.credential_id = c.id
+      LEFT JOIN token_set t ON t.credential_id = c.id AND t.role = 'active'
+      LEFT JOIN intent i ON i.credential_id = c.id AND i.operation = 'refresh'
+      LEFT JOIN authorization a ON a.id = (SELECT y.id FROM authorization y
+           WHERE y.credential_id = c.id ORDER BY y.started_at DESC LIMIT 1)
+      LEFT JOIN access_test k ON k.id = (SELECT max(z.id) FROM access_test z
+           WHERE z.credential_id = c.id)
+      LEFT JOIN access_test l ON l.id = (SELECT max(w.id) FROM access_test w
+           WHERE w.credential_id = c.id AND w.kind = 'test')";
+
+impl Store {
+    /// All credentials, by name, production first.
+    pub(crate) fn credentials(&self) -> Result<Vec<CredentialRow>, Error> {
+        let mut statement = self
+            .connection
+            .prepare_cached(&format!("{SELECT} ORDER BY n.name_folded, c.environment"))?;
+        let rows = statement.query_map([], |row| Ok(read(row)))?;
+        rows.map(|row| row?).collect()
+    }
+
+    /// The credentials of one connection: none, one or two; the one in use first.
+    pub(crate) fn credentials_of(
+        &self,
+        name: &ConnectionName,
+    ) -> Result<Vec<CredentialRow>, Error> {
+        let mut statement = self.connection.prepare_cached(&format!(
+            "{SELECT} WHERE n.name_folded = ?1 ORDER BY c.environment <> n.in_use"
+        ))?;
+        let rows = statement.query_map([name.folded()], |row| Ok(read(row)))?;
+        rows.map(|row| row?).collect()
+    }
+
+    /// One credential by its row.
+    pub(crate) fn credential(&self, id: RecordId) -> Result<CredentialRow, Error> {
+        find(&self.connection, id)?.ok_or(Error::Stale)
+    }
+
+    /// Saves new credentials and their audit rows: all or none.
+    pub(crate) fn insert_credentials(
+        &mut self,
+        new: &[(NewCredential, AuditEntry)],
+    ) -> Result<(), Error> {
+        self.write(|transaction| {
+            for (credential, entry) in new {
+                insert(transaction, credential)?;
+                append(transaction, entry)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Changes a credential, or stages the change of its account.
+    pub(crate) fn edit_credential(
+        &mut self,
+        id: RecordId,
+        edit: &CredentialEdit,
+        entry: &AuditEntry,
+    ) -> Result<(), Error> {
+        self.write(|transaction| {
+            if let Some(name) = &edit.rename {
+                rename(transaction, id, name)?;
+            }
+            transaction.execute(
+                "UPDATE credential SET tags = ?2 WHERE id = ?1",
+                (id.0, join(&edit.tags)),
+            )?;
+            if edit.stage {
+                stage(transaction, id, &edit.account)?;
+            } else {
+                transaction.execute("DELETE FROM pending_edit WHERE credential_id = ?1", [id.0])?;
+                apply_account(transaction, id, &edit.account)?;
+            }
+            append(transaction, entry)
+        })
+    }
+
+    /// Drops a staged edit.
+    pub(crate) fn discard_pending(
+        &mut self,
+        id: RecordId,
+        entry: &AuditEntry,
+    ) -> Result<(), Error> {
+        self.write(|transaction| {
+            transaction.execute("DELETE FROM pending_edit WHERE credential_id = ?1", [id.0])?;
+            append(transaction, entry)
+        })
+    }
+
+    /// Makes an environment the one that the connection's plain name means.
+    pub(crate) fn put_in_use(
+        &mut self,
+        address: &Address,
+        entry: &AuditEntry,
+    ) -> Result<(), Error> {
+        self.write(|transaction| {
+            transaction.execute(
+                "UPDATE connection SET in_use = ?2 WHERE name_folded = ?1",
+                (address.name.folded(), address.environment.as_str()),
+            )?;
+            append(transaction, entry)
+        })
+    }
+
+    /// Removes a credential with all that hangs on it, and its connection when it was the last.
+    pub(crate) fn delete_credential(
+        &mut self,
+        id: RecordId,
+        entry: &AuditEntry,
+    ) -> Result<(), Error> {
+        self.write(|transaction| {
+            let connection: [u8; 16] = transaction
+                .query_row("SELECT connection_id FROM credential WHERE id = ?1", [id.0], |row| {
+                    row.get(0)
+                })
+                .optional()?
+                .ok_or(Error::Stale)?;
+            transaction.execute("DELETE FROM credential WHERE id = ?1", [id.0])?;
+            let left: Option<String> = transaction
+                .query_row(
+                    "SELECT environment FROM credential WHERE connection_id = ?1",
+                    [connection],
+                    |row| row.get(0),
+                )
+                .optional()?;
+            match left {
+                Some(environment) => transaction.execute(
+                    "UPDATE connection SET in_use = ?2 WHERE id = ?1",
+                    (connection, environment),
+                )?,
+                None => {
+                    transaction.execute("DELETE FROM connection WHERE id = ?1", [connection])?
+                }
+            };
+            append(transaction, entry)
+        })
+    }
+}
+
+fn insert(transaction: &Transaction<'_>, new: &NewCredential) -> Result<(), Error> {
+    let name = &new.address.name;
+    let environment = new.address.environment.as_str();
+    let known: Option<[u8; 16]> = transaction
+        .query_row("SELECT id FROM connection WHERE name_folded = ?1", [name.folded()], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    let connection = match known {
+        Some(id) => id,
+        None => {
+            let id = super::new_record_id()?.0;
+            transaction.execute(
+                "INSERT INTO connection (id, name, name_folded, in_use) VALUES (?1, ?2, ?3, ?4)",
+                (id, name.as_str(), name.folded(), environment),
+            )?;
+            id
+        }
+    };
+    let inserted = transaction.execute(
+        "INSERT INTO credential (id, connection_id, environment, org_id, user_id, username,
+                                 login_url, app, tags)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING",
+        (
+            super::new_record_id()?.0,
+            connection,
+            environment,
+            new.org_id.as_str(),
+            new.user_id.as_str(),
+            &new.username,
+            new.login_url.as_str(),
+            &new.app,
+            join(&new.tags),
+        ),
+    )?;
+    if inserted == 1 { Ok(()) } else { Err(Error::Exists(new.address.to_string())) }
+}
+
+fn rename(
+    transaction: &Transaction<'_>,
+    credential: RecordId,
+    name: &ConnectionName,
+) -> Result<(), Error> {
+    let changed = transaction.execute(
+        "UPDATE OR IGNORE connection SET name = ?2, name_folded = ?3
+         WHERE id = (SELECT connection_id FROM credential WHERE id = ?1)",
+        (credential.0, name.as_str(), name.folded()),
+    )?;
+    if changed == 1 { Ok(()) } else { Err(Error::Exists(name.to_string())) }
+}
+
+fn stage(transaction: &Transaction<'_>, id: RecordId, edit: &PendingEdit) -> Result<(), Error> {
+    transaction.execute(
+        "INSERT OR REPLACE INTO pending_edit
+             (credential_id, org_id, user_id, username, login_url, app)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        (
+            id.0,
+            edit.org_id.as_str(),
+            edit.user_id.as_str(),
+            &edit.username,
+            edit.login_url.as_str(),
+            &edit.app,
+        ),
+    )?;
+    Ok(())
+}
+
+/// Makes an account the saved one.
+pub(super) fn apply_account(
+    transaction: &Transaction<'_>,
+    id: RecordId,
+    account: &PendingEdit,
+) -> Result<(), Error> {
+    let changed = transaction.execute(
+        "UPDATE credential SET org_id = :org_id, user_id = :user_id, username = :username,
+                login_url = :login_url, app = :app
+         WHERE id = :id",
+        named_params! {
+            ":id": id.0,
+            ":org_id": account.org_id.as_str(),
+            ":user_id": account.user_id.as_str(),
+            ":username": account.username,
+            ":login_url": account.login_url.as_str(),
+            ":app": account.app,
+        },
+    )?;
+    if changed == 1 { Ok(()) } else { Err(Error::Stale) }
+}
+
+/// One credential by its row, within a transaction or without.
+pub(super) fn find(connection: &Connection, id: RecordId) -> Result<Option<CredentialRow>, Error> {
+    connection
+        .prepare_cached(&format!("{SELECT} WHERE c.id = ?1"))?
+        .query_row([id.0], |row| Ok(read(row)))
+        .optional()?
+        .transpose()
+}
+
+fn read(row: &Row<'_>) -> Result<CredentialRow, Error> {
+    let environment = environment(&row.get::<_, String>("environment")?)?;
+    let name: String = row.get("name")?;
+    let in_use: String = row.get("in_use")?;
+    let tags: String = row.get("tags")?;
+    let proven: Option<bool> = row.get("environment_proven")?;
+    Ok(CredentialRow {
+        id: RecordId(row.get("id")?),
+        generation: Generation(row.get("generation")?),
+        credential: Credential {
+            address: Address {
+                name: ConnectionName::parse(&name).map_err(|_| damaged("a name"))?,
+                environment,
+            },
+            in_use: in_use == environment.as_str(),
+            org_id: org_id(row.get("org_id")?)?,
+            user_id: user_id(row.get("user_id")?)?,
+            username: row.get("username")?,
+            login_url: LoginUrl::from_stored(row.get("login_url")?),
+            app: row.get("app")?,
+            tags: split(&tags),
+            held: row.get("held")?,
+            revocation_owed: row.get("owed")?,
+            environment_proven: proven.unwrap_or(false),
+            pending: read_pending(row)?,
+            token: read_token(row)?,
+            has_candidate: row.get("has_candidate")?,
+            last_check: super::check::read(row, "")?,
+            last_test: super::check::read(row, "test_")?,
+            authorization: read_authorization(row)?,
+            intent: read_intent(row)?,
+        },
+    })
+}
+
+fn read_pending(row: &Row<'_>) -> Result<Option<PendingEdit>, Error> {
+    let Some(org) = row.get::<_, Option<String>>("pending_org_id")? else { return Ok(None) };
+    Ok(Some(PendingEdit {
+        org_id: org_id(org)?,
+        user_id: user_id(row.get("pending_user_id")?)?,
+        username: row.get("pending_username")?,
+        login_url: LoginUrl::from_stored(row.get("pending_login_url")?),
+        app: row.get("pending_app")?,
+    }))
+}
+
+fn read_token(row: &Row<'_>) -> Result<Option<TokenSummary>, Error> {
+    let Some(generation) = row.get::<_, Option<u64>>("token_generation")? else { return Ok(None) };
+    let issued_at = UnixMillis(row.get("issued_at")?);
+    let expires_at: Option<i64> = row.get("expires_at")?;
+    let expiry: String = row.get("expiry")?;
+    let scopes: String = row.get("scopes")?;
+    let refused: Option<String> = row.get("refused")?;
+    Ok(Some(TokenSummary {
+        instance_url: InstanceUrl::from_stored(row.get("instance_url")?),
+        issued_at,
+        expiry: Expiry { at: expires_at.map_or(issued_at, UnixMillis), known: expiry == "known" },
+        scopes: split(&scopes),
+        flow: flow(&row.get::<_, String>("flow")?)?,
+        generation: Generation(generation),
+        signed_in_at: UnixMillis(row.get("signed_in_at")?),
+        refused: refused.map(|word| Cause::parse(&word).unwrap_or(Cause::Unknown)),
+        refreshable: row.get("refreshable")?,
+    }))
+}
+
+fn read_authorization(row: &Row<'_>) -> Result<Option<AuthorizationSummary>, Error> {
+    let Some(word) = row.get::<_, Option<String>>("authorization_flow")? else { return Ok(None) };
+    Ok(Some(AuthorizationSummary {
+        flow: flow(&word)?,
+        started_at: UnixMillis(row.get("authorization_started_at")?),
+        expires_at: UnixMillis(row.get("authorization_expires_at")?),
+    }))
+}
+
+fn read_intent(row: &Row<'_>) -> Result<Option<IntentSummary>, Error> {
+    let Some(started_at) = row.get::<_, Option<i64>>("intent_started_at")? else {
+        return Ok(None);
+    };
+    Ok(Some(IntentSummary {
+        started_at: UnixMillis(started_at),
+        deadline: UnixMillis(row.get("intent_deadline")?),
+    }))
+}
+
+pub(super) fn environment(word: &str) -> Result<Environment, Error> {
+    Environment::parse(word).ok_or_else(|| damaged("an environment"))
+}
+
+pub(super) fn flow(word: &str) -> Result<Flow, Error> {
+    Flow::parse(word).ok_or_else(|| damaged("a flow"))
+}
+
+pub(super) fn org_id(text: String) -> Result<OrgId, Error> {
+    OrgId::try_from(text).map_err(|_| damaged("an Org ID"))
+}
+
+pub(super) fn user_id(text: String) -> Result<UserId, Error> {
+    UserId::try_from(text).map_err(|_| damaged("a User ID"))
+}
+
+/// Lists of words (tags, scopes) are kept with a blank between: none of them has one.
+pub(super) fn join(words: &[String]) -> String {
+    words.join(" ")
+}
+
+/// The other way of [`join`].
+pub(super) fn split(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// A check of the credential that comes with its change.
+pub(super) fn with_check(
+    transaction: &Transaction<'_>,
+    id: RecordId,
+    check: Option<&Check>,
+) -> Result<(), Error> {
+    check.map_or(Ok(()), |check| super::check::insert(transaction, id, check))
+}

@@ -1,0 +1,113 @@
+//! Revocations that are owed: sealed tokens that Salesforce has yet to be told of.
+
+use rusqlite::Transaction;
+
+use super::audit::append;
+use super::credential::{environment, org_id, user_id};
+use super::{Error, RecordId, Store, damaged};
+use crate::domain::audit::AuditEntry;
+use crate::domain::host::LoginUrl;
+use crate::domain::id::{OrgId, UserId};
+use crate::domain::name::{Address, ConnectionName};
+use crate::domain::time::UnixMillis;
+
+/// A revocation that could not be delivered yet.
+#[derive(Clone, Debug)]
+pub(crate) struct OwedRow {
+    /// Its row; bound into the seal.
+    pub(crate) id: RecordId,
+    /// The credential that it was for; it may be gone.
+    pub(crate) address: Address,
+    /// Whose token it is.
+    pub(crate) org_id: OrgId,
+    /// Whose token it is.
+    pub(crate) user_id: UserId,
+    /// Where to revoke it.
+    pub(crate) login_url: LoginUrl,
+    /// Since when.
+    pub(crate) since: UnixMillis,
+    /// The token, sealed.
+    pub(crate) sealed: Vec<u8>,
+}
+
+impl Store {
+    /// Keeps a revocation that is to be tried, before the token's own row may go.
+    pub(crate) fn owe_revocation(
+        &mut self,
+        owed: &OwedRow,
+        entry: &AuditEntry,
+    ) -> Result<(), Error> {
+        self.write(|transaction| {
+            insert(transaction, owed)?;
+            append(transaction, entry)
+        })
+    }
+
+    /// All revocations that are owed, oldest first.
+    pub(crate) fn owed_revocations(&self) -> Result<Vec<OwedRow>, Error> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT id, name, environment, org_id, user_id, login_url, since, sealed
+               FROM revocation_owed ORDER BY since",
+        )?;
+        let mut rows = statement.query([])?;
+        let mut owed = Vec::new();
+        while let Some(row) = rows.next()? {
+            let name: String = row.get(1)?;
+            owed.push(OwedRow {
+                id: RecordId(row.get(0)?),
+                address: Address {
+                    name: ConnectionName::parse(&name).map_err(|_| damaged("a name"))?,
+                    environment: environment(&row.get::<_, String>(2)?)?,
+                },
+                org_id: org_id(row.get(3)?)?,
+                user_id: user_id(row.get(4)?)?,
+                login_url: LoginUrl::from_stored(row.get(5)?),
+                since: UnixMillis(row.get(6)?),
+                sealed: row.get(7)?,
+            });
+        }
+        Ok(owed)
+    }
+
+    /// Salesforce confirmed a revocation.
+    pub(crate) fn settle_revocation(
+        &mut self,
+        id: RecordId,
+        entry: &AuditEntry,
+    ) -> Result<(), Error> {
+        self.write(|transaction| {
+            transaction.execute("DELETE FROM revocation_owed WHERE id = ?1", [id.0])?;
+            append(transaction, entry)
+        })
+    }
+
+    /// A revocation could not be delivered once more.
+    pub(crate) fn postpone_revocation(&mut self, id: RecordId, error: &str) -> Result<(), Error> {
+        self.write(|transaction| {
+            transaction.execute(
+                "UPDATE revocation_owed SET attempts = attempts + 1, last_error = ?2 WHERE id = ?1",
+                (id.0, error),
+            )?;
+            Ok(())
+        })
+    }
+}
+
+fn insert(transaction: &Transaction<'_>, owed: &OwedRow) -> Result<(), Error> {
+    transaction.execute(
+        "INSERT INTO revocation_owed
+             (id, name, environment, org_id, user_id, login_url, since, sealed)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        (
+            owed.id.0,
+            owed.address.name.as_str(),
+            owed.address.environment.as_str(),
+            owed.org_id.as_str(),
+            owed.user_id.as_str(),
+            owed.login_url.as_str(),
+            owed.since.0,
+            &owed.sealed,
+        ),
+    )?;
+    Ok(())
+}

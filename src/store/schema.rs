@@ -1,0 +1,61 @@
+//! Versions of the data model, by `PRAGMA user_version`.
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+use super::{Error, new_record_id};
+use crate::domain::record::RecordId;
+
+/// The migrations in order; the index of one is the version it starts from.
+const MIGRATIONS: [&str; 1] = [include_str!("../../assets/migrations/0001_initial.sql")];
+
+/// The one row of `meta`.
+pub(super) struct Meta {
+    /// Random ID of this store.
+    pub(super) store_id: RecordId,
+    /// The machine that it was made on.
+    pub(super) host_mark: String,
+}
+
+/// Brings the tables to the newest version, in one transaction, and reads `meta`.
+pub(super) fn migrate(connection: &mut Connection, host_mark: &str) -> Result<Meta, Error> {
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let version = user_version(connection)?;
+    if version > known {
+        return Err(Error::TooNew { found: version, known });
+    }
+    if version < known {
+        // Journal mode can't change within a transaction, and is kept in the file.
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        upgrade(connection, host_mark)?;
+    }
+    let meta = connection
+        .query_row("SELECT store_id, host_mark FROM meta", [], |row| {
+            Ok(Meta { store_id: RecordId(row.get(0)?), host_mark: row.get(1)? })
+        })
+        .optional()?;
+    meta.ok_or_else(|| Error::Damaged("it has no identity row".into()))
+}
+
+fn user_version(connection: &Connection) -> Result<i64, Error> {
+    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+}
+
+fn upgrade(connection: &mut Connection, host_mark: &str) -> Result<(), Error> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Read again under the lock: another process may have been first.
+    let version = user_version(&transaction)?;
+    let first = usize::try_from(version).map_err(|_| Error::Damaged("negative version".into()))?;
+    for migration in MIGRATIONS.iter().skip(first) {
+        transaction.execute_batch(migration)?;
+    }
+    if first == 0 {
+        transaction.execute(
+            "INSERT INTO meta (only_row, store_id, host_mark) VALUES (1, ?1, ?2)",
+            (new_record_id()?.0, host_mark),
+        )?;
+    }
+    let newest = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    transaction.pragma_update(None, "user_version", newest)?;
+    transaction.commit()?;
+    Ok(())
+}

@@ -1,0 +1,334 @@
+//! The store on real files.
+
+use super::*;
+use crate::domain::app::Flow;
+use crate::domain::audit::{AuditEntry, AuditEvent};
+use crate::domain::credential::{Cause, Check, CheckKind, CheckOutcome, PendingEdit, State};
+use crate::domain::host::{InstanceUrl, LoginUrl};
+use crate::domain::id::{OrgId, UserId};
+use crate::domain::name::{Address, ConnectionName, Environment};
+use crate::domain::time::UnixMillis;
+use crate::domain::token::{Expiry, Generation, TokenRole};
+
+fn open(folder: &tempfile::TempDir) -> Store {
+    Store::open(&folder.path().join("orgkey.db"), Durability::Full, "host").unwrap()
+}
+
+fn entry(event: AuditEvent) -> AuditEntry {
+    AuditEntry {
+        at: UnixMillis(1),
+        event,
+        subject: "acme/production".into(),
+        detail: String::new(),
+        reason: String::new(),
+        who: "{}".into(),
+    }
+}
+
+fn address(name: &str, environment: Environment) -> Address {
+    Address { name: ConnectionName::parse(name).unwrap(), environment }
+}
+
+fn save(store: &mut Store, address: &Address) -> Result<(), Error> {
+    let new = NewCredential {
+        address: address.clone(),
+        org_id: OrgId::parse("00D5g00000Abc1X").unwrap(),
+        user_id: UserId::parse("0055g00000FgHiJ").unwrap(),
+        username: None,
+        login_url: LoginUrl::generic(address.environment),
+        app: "default".into(),
+        tags: vec!["eu".into(), "billing".into()],
+    };
+    store.insert_credentials(&[(new, entry(AuditEvent::CredentialSaved))])
+}
+
+fn saved(store: &mut Store) -> RecordId {
+    let address = address("acme", Environment::Production);
+    save(store, &address).unwrap();
+    store.credentials_of(&address.name).unwrap()[0].id
+}
+
+fn token(generation: u64, role: TokenRole) -> TokenRow {
+    TokenRow {
+        id: new_record_id().unwrap(),
+        generation: Generation(generation),
+        role,
+        issued_at: UnixMillis(10),
+        expiry: Expiry { at: UnixMillis(1_000), known: false },
+        instance_url: InstanceUrl::from_stored("https://acme.my.salesforce.com".into()),
+        scopes: vec!["api".into(), "refresh_token".into()],
+        flow: Flow::Paste,
+        refreshable: true,
+        signed_in_at: UnixMillis(10),
+        environment_proven: false,
+        refused: None,
+        drain_until: None,
+        sealed: vec![1, 2, 3],
+    }
+}
+
+fn check(kind: CheckKind, at: i64, outcome: CheckOutcome) -> Check {
+    Check {
+        kind,
+        at: UnixMillis(at),
+        outcome,
+        latency_ms: 7,
+        message: "said".into(),
+        remedy: String::new(),
+    }
+}
+
+fn promote(store: &mut Store, id: RecordId, generation: u64) {
+    let account = store.credential(id).unwrap().credential;
+    let promotion = Promotion {
+        generation: Generation(generation),
+        account: PendingEdit {
+            org_id: account.org_id,
+            user_id: account.user_id,
+            username: Some("ana@acme.example".into()),
+            login_url: account.login_url,
+            app: account.app,
+        },
+        environment_proven: true,
+        drain_until: UnixMillis(99),
+        check: check(CheckKind::Test, 20, CheckOutcome::Ok),
+    };
+    store.promote(id, &promotion, &entry(AuditEvent::TokenPromoted)).unwrap();
+}
+
+fn signed_in(store: &mut Store) -> RecordId {
+    let id = saved(store);
+    let candidate = token(1, TokenRole::Candidate);
+    store.insert_candidate(id, &candidate, &entry(AuditEvent::SignedIn)).unwrap();
+    promote(store, id, 1);
+    id
+}
+
+#[test]
+fn saving_is_all_or_nothing_and_names_fold_their_case() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(&folder);
+    save(&mut store, &address("Acme", Environment::Production)).unwrap();
+    save(&mut store, &address("acme", Environment::Sandbox)).unwrap();
+    let again = save(&mut store, &address("ACME", Environment::Sandbox));
+    assert_eq!(again, Err(Error::Exists("ACME/sandbox".into())));
+    let rows = store.credentials_of(&ConnectionName::parse("aCmE").unwrap()).unwrap();
+    let shown: Vec<String> = rows
+        .iter()
+        .map(|row| format!("{} {}", row.credential.address, row.credential.in_use))
+        .collect();
+    assert_eq!(shown, ["Acme/production true", "Acme/sandbox false"]);
+    assert_eq!(rows[0].credential.tags, ["eu", "billing"]);
+}
+
+#[test]
+fn a_token_goes_from_candidate_to_active_and_the_old_one_drains() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(&folder);
+    let id = signed_in(&mut store);
+    let row = store.credential(id).unwrap();
+    assert_eq!(row.credential.state(UnixMillis(50)), State::Ready);
+    assert_eq!(row.credential.username.as_deref(), Some("ana@acme.example"));
+    assert!(row.credential.environment_proven);
+
+    let next = token(2, TokenRole::Candidate);
+    store.insert_candidate(id, &next, &entry(AuditEvent::SignedIn)).unwrap();
+    promote(&mut store, id, 2);
+    let roles: Vec<_> = store
+        .token_sets(id)
+        .unwrap()
+        .into_iter()
+        .map(|token| (token.generation.0, token.role, token.drain_until))
+        .collect();
+    assert_eq!(
+        roles,
+        [(1, TokenRole::Draining, Some(UnixMillis(99))), (2, TokenRole::Active, None)]
+    );
+}
+
+#[test]
+fn a_refresh_is_fenced_by_generation_and_its_loser_is_kept_as_orphan() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(&folder);
+    let id = signed_in(&mut store);
+    let refreshed = entry(AuditEvent::Refreshed);
+    let first =
+        store.finish_refresh(id, Generation(1), &token(2, TokenRole::Active), None, &refreshed);
+    assert_eq!(first, Ok(true));
+    let late =
+        store.finish_refresh(id, Generation(1), &token(3, TokenRole::Active), None, &refreshed);
+    assert_eq!(late, Ok(false));
+    let active = store.token_set(id, TokenRole::Active).unwrap().unwrap();
+    assert_eq!(active.generation, Generation(2));
+    let orphan = store.token_set(id, TokenRole::Orphan).unwrap().unwrap();
+    assert_eq!(orphan.generation, Generation(3));
+    let stale =
+        store.finish_refresh(id, Generation(2), &token(3, TokenRole::Active), None, &refreshed);
+    assert_eq!(stale, Err(Error::Stale), "a generation is never given out twice");
+    assert_eq!(store.token_set(id, TokenRole::Active).unwrap().unwrap().generation, Generation(2));
+}
+
+#[test]
+fn an_intent_past_its_deadline_makes_the_state_uncertain() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(&folder);
+    let id = signed_in(&mut store);
+    let intent = IntentRow {
+        operation: IntentOperation::Refresh,
+        generation: Generation(1),
+        attempt: 1,
+        spent_tag: [7; 32],
+        boot_id: "boot".into(),
+        host_mark: "host".into(),
+        pid: 42,
+        started_at: UnixMillis(30),
+        deadline: UnixMillis(60),
+    };
+    store.begin_exchange(id, &intent).unwrap();
+    assert_eq!(store.intent(id, IntentOperation::Refresh).unwrap(), Some(intent));
+    let row = store.credential(id).unwrap().credential;
+    assert_eq!(row.state(UnixMillis(60)), State::Ready, "someone may still be waiting");
+    assert_eq!(row.state(UnixMillis(61)), State::Uncertain);
+    store.end_exchange(id, IntentOperation::Refresh, None).unwrap();
+    assert_eq!(store.credential(id).unwrap().credential.state(UnixMillis(61)), State::Ready);
+}
+
+#[test]
+fn a_refusal_counts_for_its_own_generation_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(&folder);
+    let id = signed_in(&mut store);
+    let refusal = check(CheckKind::Refresh, 30, CheckOutcome::NeedsSetup);
+    let refused = entry(AuditEvent::TokenRefused);
+    let older = store.refuse_token(id, Generation(7), Cause::Revoked, &refusal, &refused);
+    assert_eq!(older, Err(Error::Stale));
+    store.refuse_token(id, Generation(1), Cause::Revoked, &refusal, &refused).unwrap();
+    let row = store.credential(id).unwrap().credential;
+    assert_eq!(row.state(UnixMillis(50)), State::NeedsSetup);
+    assert_eq!(row.cause(UnixMillis(50)), Some(Cause::Revoked));
+}
+
+#[test]
+fn deleting_the_one_in_use_leaves_the_other_in_use_and_the_last_takes_the_name_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(&folder);
+    let name = ConnectionName::parse("acme").unwrap();
+    save(&mut store, &address("acme", Environment::Production)).unwrap();
+    save(&mut store, &address("acme", Environment::Sandbox)).unwrap();
+    let deleted = entry(AuditEvent::CredentialDeleted);
+    let production = store.credentials_of(&name).unwrap()[0].id;
+    store.delete_credential(production, &deleted).unwrap();
+    let left = store.credentials_of(&name).unwrap();
+    assert_eq!(left.len(), 1);
+    assert!(left[0].credential.in_use);
+    store.delete_credential(left[0].id, &deleted).unwrap();
+    assert!(store.credentials_of(&name).unwrap().is_empty());
+    assert_eq!(store.delete_credential(left[0].id, &deleted), Err(Error::Stale));
+    save(&mut store, &address("ACME", Environment::Sandbox)).unwrap();
+}
+
+#[test]
+fn the_audit_chain_joins_every_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(&folder);
+    signed_in(&mut store);
+    let mut statement = store
+        .connection
+        .prepare("SELECT event, previous, hash FROM audit ORDER BY sequence")
+        .unwrap();
+    let rows: Vec<(String, [u8; 32], [u8; 32])> = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let events: Vec<&str> = rows.iter().map(|(event, ..)| event.as_str()).collect();
+    assert_eq!(events, ["credential_saved", "signed_in", "token_promoted"]);
+    let mut previous = [0; 32];
+    for (_, before, hash) in &rows {
+        assert_eq!(*before, previous);
+        previous = *hash;
+    }
+}
+
+#[test]
+fn the_history_keeps_the_newest_two_hundred() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(&folder);
+    let id = saved(&mut store);
+    for at in 0..205 {
+        store.record_check(id, &check(CheckKind::Test, at, CheckOutcome::Ok)).unwrap();
+    }
+    let checks = store.checks(id).unwrap();
+    assert_eq!((checks.len(), checks[0].at, checks[199].at), (200, UnixMillis(204), UnixMillis(5)));
+}
+
+#[test]
+fn a_newer_store_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("orgkey.db");
+    drop(open(&folder));
+    let raw = rusqlite::Connection::open(&path).unwrap();
+    raw.pragma_update(None, "user_version", 99).unwrap();
+    drop(raw);
+    let error = Store::open(&path, Durability::Full, "host").err();
+    assert_eq!(error, Some(Error::TooNew { found: 99, known: 1 }));
+}
+
+#[test]
+fn a_file_that_is_no_store_is_called_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("orgkey.db");
+    std::fs::write(&path, "nothing that SQLite wrote, and long enough to be looked at".repeat(99))
+        .unwrap();
+    assert!(matches!(Store::open(&path, Durability::Full, "host"), Err(Error::Damaged(_))));
+}
+
+#[test]
+fn two_processes_that_open_a_new_store_make_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("orgkey.db");
+    let ids: Vec<RecordId> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| Store::open(&path, Durability::Full, "host").unwrap().store_id())
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(ids.windows(2).all(|pair| pair[0] == pair[1]), "{ids:?}");
+}
+
+#[test]
+fn commits_are_synced_in_full() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    let pragma = |name: &str| -> String {
+        let read = |row: &rusqlite::Row<'_>| {
+            row.get::<_, i64>(0).map(|value| value.to_string()).or_else(|_| row.get(0))
+        };
+        store.connection.query_row(&format!("PRAGMA {name}"), [], read).unwrap()
+    };
+    assert_eq!((pragma("synchronous"), pragma("journal_mode")), ("2".into(), "wal".into()));
+    assert_eq!(pragma("foreign_keys"), "1");
+}
+
+#[test]
+fn hand_outs_are_counted_by_minute_and_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(&folder);
+    let id = signed_in(&mut store);
+    let hand_out = HandOut {
+        at: UnixMillis(60_001),
+        uid: 1,
+        terminal: String::new(),
+        program: "etl.sh".into(),
+        generation: Generation(1),
+    };
+    store.count_hand_out(id, &hand_out).unwrap();
+    store.count_hand_out(id, &hand_out).unwrap();
+    assert_eq!(store.last_hand_out(id, Generation(1)), Ok(Some(UnixMillis(120_000))));
+    assert_eq!(store.last_hand_out(id, Generation(2)), Ok(None));
+    let count: i64 =
+        store.connection.query_row("SELECT count FROM hand_out", [], |row| row.get(0)).unwrap();
+    assert_eq!(count, 2);
+}
