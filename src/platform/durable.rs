@@ -1,0 +1,156 @@
+//! Files written so that a crash leaves the old content or the new, never a part.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
+use super::files::{FileError, create_private_file, system};
+
+/// Replaces a file's content so that a crash leaves the old or the new: a temporary file of mode
+/// 0600 in the same folder, fsync, rename, fsync of the folder.
+pub(crate) fn write_durably(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    let temporary = write_temporary(path, content)?;
+    let renamed = fs::rename(&temporary, path).map_err(system("can't replace", path));
+    if renamed.is_err() {
+        // Nothing more can be done about it; the first failure is the one to tell.
+        let _ = fs::remove_file(&temporary);
+    }
+    renamed?;
+    sync_folder_of(path)
+}
+
+/// Makes a file with this content, whole and durable, unless one of that name exists; then
+/// nothing changes and the answer is `false`. Of several at once, one makes it.
+pub(crate) fn create_durably(path: &Path, content: &[u8]) -> Result<bool, FileError> {
+    let temporary = write_temporary(path, content)?;
+    // A rename leaves one name at every moment; a hard link would have two for a while, and after
+    // a crash for good.
+    let renamed = renameat_with(CWD, &temporary, CWD, path, RenameFlags::NOREPLACE);
+    match renamed {
+        Ok(()) => {
+            sync_folder_of(path)?;
+            return Ok(true);
+        }
+        // Some file systems (NFS) can't; there the link has to do.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+        Err(error) => {
+            let _ = fs::remove_file(&temporary);
+            return if error == Errno::EXIST {
+                Ok(false)
+            } else {
+                Err(system("can't create", path)(error.into()))
+            };
+        }
+    }
+    let linked = fs::hard_link(&temporary, path);
+    let removed = fs::remove_file(&temporary).map_err(system("can't remove", &temporary));
+    match linked {
+        Ok(()) => {
+            removed?;
+            sync_folder_of(path)?;
+            Ok(true)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(system("can't create", path)(error)),
+    }
+}
+
+/// Removes a file and makes that durable; a missing one is fine.
+pub(crate) fn remove_durably(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Ok(()) => sync_folder_of(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(system("can't remove", path)(error)),
+    }
+}
+
+/// Makes names made, renamed or removed in a folder durable.
+pub(crate) fn sync_folder(folder: &Path) -> Result<(), FileError> {
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(system("can't sync the folder", folder))
+}
+
+fn sync_folder_of(path: &Path) -> Result<(), FileError> {
+    sync_folder(folder_of(path))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// A synced file of a random name beside `path`.
+fn write_temporary(path: &Path, content: &[u8]) -> Result<PathBuf, FileError> {
+    let mut random = [0_u8; 8];
+    getrandom::fill(&mut random)
+        .map_err(|error| system("no random name for", path)(io::Error::other(error.to_string())))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary =
+        folder_of(path).join(format!(".{name}.{:016x}.tmp", u64::from_be_bytes(random)));
+    let mut file = create_private_file(&temporary)?;
+    let written = file.write_all(content).and_then(|()| file.sync_all());
+    if let Err(error) = written {
+        // Nothing more can be done about it; the first failure is the one to tell.
+        let _ = fs::remove_file(&temporary);
+        return Err(system("can't write", path)(error));
+    }
+    Ok(temporary)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::files::{check_private, read_private_file};
+    use super::*;
+
+    fn names_in(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn durable_writes_leave_only_the_file_and_never_overwrite_on_creation() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.age");
+        assert!(create_durably(&path, b"one").unwrap());
+        assert!(!create_durably(&path, b"two").unwrap());
+        assert_eq!(read_private_file(&path, 3).unwrap().unwrap().as_slice(), b"one");
+        write_durably(&path, b"three").unwrap();
+        assert!(matches!(read_private_file(&path, 4), Err(FileError::TooLarge { .. })));
+        assert_eq!(read_private_file(&path, 5).unwrap().unwrap().as_slice(), b"three");
+        assert_eq!(names_in(folder.path()), ["store.age"]);
+        check_private(&path).unwrap();
+        remove_durably(&path).unwrap();
+        remove_durably(&path).unwrap();
+        assert_eq!(names_in(folder.path()), Vec::<String>::new());
+        let lost = folder.path().join("gone/store.age");
+        assert!(write_durably(&lost, b"x").unwrap_err().is_missing());
+    }
+
+    #[test]
+    fn of_many_creators_at_once_exactly_one_wins() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("identity.age");
+        let winners: Vec<u8> = std::thread::scope(|scope| {
+            let path = &path;
+            let racers: Vec<_> = (0..16_u8)
+                .map(|racer| {
+                    scope.spawn(move || create_durably(path, &[racer]).unwrap().then_some(racer))
+                })
+                .collect();
+            racers.into_iter().filter_map(|racer| racer.join().unwrap()).collect()
+        });
+        assert_eq!(fs::read(&path).unwrap(), winners);
+        assert_eq!(winners.len(), 1);
+        assert_eq!(names_in(folder.path()), ["identity.age"]);
+    }
+}
