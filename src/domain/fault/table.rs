@@ -277,6 +277,14 @@ faults!(
     NotAnOAuthAnswer = "not_an_oauth_answer", Unreachable:
         "gave an answer that is not of OAuth",
         "check the login URL, and that no proxy answers in Salesforce's place; then try again";
+    /// A token response that can't be used.
+    TokenResponseInvalid = "token_response_invalid", Misconfigured:
+        "answered the token request with what can't be used",
+        "check the login URL, and that no proxy answers in Salesforce's place; then set up the OAuth token again";
+    /// A token response whose HMAC does not fit.
+    SignatureMismatch = "signature_mismatch", Misconfigured:
+        "signed its answer with another client secret than the app's",
+        "Setup > External Client App Manager > the app > Settings > Consumer Key and Secret: copy the secret again; if it is right, someone on the way changed the answer";
     /// An API refusal that is not known.
     UnknownApiError = "unknown_api_error", Limited:
         "refused the API call",

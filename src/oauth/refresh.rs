@@ -1,0 +1,53 @@
+//! Refreshing an access token: RFC 6749 section 6, and Salesforce OAuth facts 3.3.
+//!
+//! With Refresh Token Rotation the answer holds a new refresh token and the old one is dead; what
+//! keeps that from losing tokens is the engine's order of steps, not this file.
+
+use secrecy::SecretString;
+
+use super::Client;
+use super::authorization_code::TOKEN_ENDPOINT;
+use super::token_response::TokenResponse;
+use crate::domain::host::LoginUrl;
+use crate::domain::http::{Method, Purpose, Request};
+
+/// The request. No scope is sent: Salesforce keeps the granted ones.
+pub(crate) fn request(
+    login_url: &LoginUrl,
+    client: &Client<'_>,
+    refresh_token: &SecretString,
+) -> Request {
+    let mut form =
+        vec![("grant_type", "refresh_token".into()), ("refresh_token", refresh_token.clone())];
+    client.identify(&mut form);
+    Request {
+        method: Method::Post,
+        url: login_url.endpoint(TOKEN_ENDPOINT),
+        purpose: Purpose::Exchange,
+        form,
+        bearer: None,
+    }
+}
+
+/// The refresh token to keep: the answer's, or the old one where the answer has none.
+pub(crate) fn token_to_keep(answer: &TokenResponse, spent: &SecretString) -> SecretString {
+    answer.refresh_token.as_ref().unwrap_or(spent).clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oauth::testing::form;
+
+    #[test]
+    fn a_refresh_sends_the_token_and_the_client_and_no_scope() {
+        let client = Client { client_id: "3MVG9", client_secret: None };
+        let login = LoginUrl::from_stored("https://acme.my.salesforce.com".into());
+        let request = request(&login, &client, &"5Aep861x".into());
+        assert_eq!(
+            form(&request),
+            ["grant_type=refresh_token", "refresh_token=5Aep861x", "client_id=3MVG9"]
+        );
+        assert_eq!(request.purpose, Purpose::Exchange);
+    }
+}
