@@ -7,6 +7,7 @@
 pub(crate) mod authorization_code;
 pub(crate) mod identity;
 pub(crate) mod introspect;
+pub(crate) mod redirect;
 pub(crate) mod refresh;
 pub(crate) mod rest;
 pub(crate) mod revoke;
