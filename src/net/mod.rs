@@ -1,1 +1,14 @@
-//! (to be described)
+//! The wire: the only place that opens a connection to Salesforce, and the only one that names
+//! `reqwest`.
+//!
+//! It carries [`Request`](crate::domain::http::Request)s and knows nothing of OAuth. The host
+//! policy is asked here once more, as the last thing before the socket. The engine is its only
+//! caller.
+
+mod client;
+mod failure;
+mod resolve;
+
+pub(crate) use client::{
+    ClientError, DEFAULT_CONNECT_TIMEOUT, DEFAULT_DEADLINE, HttpClient, Settings,
+};

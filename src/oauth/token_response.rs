@@ -317,5 +317,4 @@ fn jwt_expiry(access_token: &str) -> Option<UnixMillis> {
 }
 
 #[cfg(test)]
-#[path = "token_response_tests.rs"]
 mod tests;

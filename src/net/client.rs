@@ -1,0 +1,254 @@
+//! The one HTTP client: hosts checked, redirects not followed, bodies capped, a deadline over all.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::Client;
+use reqwest::header::{
+    ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::failure::{Context, proxy_for};
+use super::resolve::Resolver;
+use crate::domain::host::{HostPolicy, is_loopback};
+use crate::domain::http::{Method, Purpose, Request, Response, TransportError, TransportFailure};
+use crate::domain::text;
+
+/// Longest wait for a whole answer (design: exchange). RFC 6749 sets no limit.
+pub(crate) const DEFAULT_DEADLINE: Duration = Duration::from_secs(20);
+/// Longest wait for a connection, TLS and proxy included. It stays below the deadline, so that a
+/// request which never left is known as such.
+pub(crate) const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Largest answer of an exchange, in bytes: what an inbox slot holds.
+const EXCHANGE_LIMIT: usize = 60 * 1024;
+/// Largest other answer, in bytes.
+const QUESTION_LIMIT: usize = 256 * 1024;
+/// Longest `Retry-After` that is believed, in seconds.
+const RETRY_AFTER_LIMIT: u64 = 900;
+
+/// What the configuration says of the wire.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Which hosts may be asked.
+    pub(crate) policy: HostPolicy,
+    /// For name, TCP, proxy and TLS together.
+    pub(crate) connect_timeout: Duration,
+    /// For a whole exchange, from the first step to the last byte.
+    pub(crate) deadline: Duration,
+    /// The `User-Agent` header.
+    pub(crate) user_agent: String,
+}
+
+/// Why there is no client.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ClientError {
+    /// It has characters that no header may have.
+    #[error("the user agent has characters that no header may have")]
+    UserAgent,
+    /// A time limit of zero lets nothing pass.
+    #[error("the time limits for connecting and answering must be more than 0 s")]
+    TimeLimit,
+}
+
+/// How a request travels; each way has its own client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Way {
+    /// A fresh connection for every request.
+    fresh: bool,
+    /// This machine: never through a proxy.
+    loopback: bool,
+    /// Plain http, which needs no trusted roots (reading them costs time).
+    plain: bool,
+}
+
+/// Carries requests. Its parts are made at their first use.
+pub(crate) struct HttpClient {
+    settings: Settings,
+    user_agent: HeaderValue,
+    clients: Mutex<Vec<(Way, Client)>>,
+}
+
+impl std::fmt::Debug for HttpClient {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("HttpClient")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl HttpClient {
+    /// Checks the settings; nothing is opened or read yet.
+    pub(crate) fn new(settings: &Settings) -> Result<Self, ClientError> {
+        let user_agent =
+            HeaderValue::from_str(&settings.user_agent).map_err(|_| ClientError::UserAgent)?;
+        if settings.deadline.is_zero() || settings.connect_timeout.is_zero() {
+            return Err(ClientError::TimeLimit);
+        }
+        let mut settings = settings.clone();
+        if settings.connect_timeout >= settings.deadline {
+            settings.connect_timeout = settings.deadline / 2;
+        }
+        Ok(Self { settings, user_agent, clients: Mutex::new(Vec::new()) })
+    }
+
+    /// Sends a request and reads the answer to its end, whatever its status. A redirect is an
+    /// answer like others: it is returned and not followed.
+    pub(crate) async fn send(&self, request: Request) -> Result<Response, TransportError> {
+        let (url, context) = self.admit(&request)?;
+        let way = Way {
+            fresh: request.purpose == Purpose::Exchange,
+            loopback: is_loopback(&url),
+            plain: url.scheme() == "http",
+        };
+        let client = self.client(way).map_err(|error| {
+            let why =
+                std::error::Error::source(&error).map_or_else(String::new, ToString::to_string);
+            context.unsent(TransportFailure::Tls(text::clean(&why)))
+        })?;
+        tokio::time::timeout(self.settings.deadline, exchange(&client, url, &request, &context))
+            .await
+            .unwrap_or_else(|_| Err(context.timed_out()))
+    }
+
+    /// Checks the address against the host policy: the last word before the socket.
+    fn admit(&self, request: &Request) -> Result<(Url, Context), TransportError> {
+        let mut context = Context {
+            host: String::new(),
+            proxy: None,
+            connect_timeout: self.settings.connect_timeout,
+            deadline: self.settings.deadline,
+        };
+        let url = Url::parse(&request.url).map_err(|_| {
+            context.unsent(TransportFailure::Refused("the request has no address".to_owned()))
+        })?;
+        let host = text::clean(url.host_str().unwrap_or_default());
+        context.host = url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
+        self.settings
+            .policy
+            .check(&url)
+            .map_err(|error| context.unsent(TransportFailure::Refused(error.to_string())))?;
+        if !is_loopback(&url) {
+            context.proxy = proxy_for(&host, |name| std::env::var(name).ok());
+        }
+        Ok((url, context))
+    }
+
+    /// The client for a way; made once.
+    fn client(&self, way: Way) -> reqwest::Result<Client> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, client)) = clients.iter().find(|(known, _)| *known == way) {
+            return Ok(client.clone());
+        }
+        let client = self.build(way)?;
+        clients.push((way, client.clone()));
+        Ok(client)
+    }
+
+    fn build(&self, way: Way) -> reqwest::Result<Client> {
+        let mut builder = Client::builder()
+            .user_agent(self.user_agent.clone())
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .retry(reqwest::retry::never())
+            .http1_only()
+            .connect_timeout(self.settings.connect_timeout)
+            .tls_version_min(reqwest::tls::Version::TLS_1_2)
+            .dns_resolver(Resolver);
+        if way.fresh {
+            builder = builder.pool_max_idle_per_host(0);
+        }
+        if way.loopback {
+            builder = builder.no_proxy();
+        }
+        if way.plain {
+            builder = builder.tls_certs_only([]);
+        }
+        builder.build()
+    }
+}
+
+async fn exchange(
+    client: &Client,
+    url: Url,
+    request: &Request,
+    context: &Context,
+) -> Result<Response, TransportError> {
+    let mut outgoing = match request.method {
+        Method::Get => client.get(url),
+        Method::Post => client
+            .post(url)
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(encode(&request.form)),
+    };
+    outgoing = outgoing.header(ACCEPT, "application/json");
+    if let Some(token) = &request.bearer {
+        outgoing = authorize(outgoing, token);
+    }
+    let answer = outgoing.send().await.map_err(|error| context.judge(&error))?;
+    read(answer, request.purpose, context).await
+}
+
+/// RFC 6750 section 2.1; the header is marked as sensitive, so that nothing prints it.
+#[expect(clippy::disallowed_methods, reason = "RFC 6750 section 2.1: the token is in the header")]
+fn authorize(outgoing: reqwest::RequestBuilder, token: &SecretString) -> reqwest::RequestBuilder {
+    outgoing.bearer_auth(token.expose_secret())
+}
+
+#[expect(clippy::disallowed_methods, reason = "RFC 6749 appendix B: the form is the body")]
+fn encode(form: &[(&'static str, SecretString)]) -> String {
+    let mut body = url::form_urlencoded::Serializer::new(String::with_capacity(1024));
+    for (name, value) in form {
+        body.append_pair(name, value.expose_secret());
+    }
+    body.finish()
+}
+
+async fn read(
+    mut answer: reqwest::Response,
+    purpose: Purpose,
+    context: &Context,
+) -> Result<Response, TransportError> {
+    let limit = match purpose {
+        Purpose::Exchange => EXCHANGE_LIMIT,
+        Purpose::Question => QUESTION_LIMIT,
+    };
+    let too_large = || context.sent(TransportFailure::TooLarge(limit));
+    let announced =
+        answer.content_length().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+    if announced.is_some_and(|length| length > limit) {
+        return Err(too_large());
+    }
+    // Large enough from the start: a buffer that grows would leave copies of a token behind.
+    let mut body = Zeroizing::new(Vec::with_capacity(announced.unwrap_or(limit)));
+    while let Some(chunk) = answer.chunk().await.map_err(|error| context.judge(&error))? {
+        if body.len() + chunk.len() > limit {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    let headers = answer.headers();
+    let content_type = header(headers, &CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
+    Ok(Response {
+        status: answer.status().as_u16(),
+        content_type: content_type.split(';').next().unwrap_or_default().trim().to_owned(),
+        location: header(headers, &LOCATION),
+        retry_after_seconds: header(headers, &RETRY_AFTER)
+            .and_then(|value| value.trim().parse::<u64>().ok())
+            .map(|seconds| seconds.min(RETRY_AFTER_LIMIT)),
+        limit_info: header(headers, &HeaderName::from_static("sforce-limit-info")),
+        body,
+    })
+}
+
+fn header(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let value = headers.get(name)?;
+    Some(text::clean(&String::from_utf8_lossy(value.as_bytes())))
+}

@@ -1,0 +1,57 @@
+//! Name resolution: the machine's own, but for `localhost` and the names below it, which are
+//! loopback by definition (RFC 6761 section 6.3) and which glibc asks DNS for.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+/// The name does not resolve.
+#[derive(Debug, thiserror::Error)]
+#[error("the name is not known to DNS")]
+struct UnknownName;
+
+/// The resolver of every client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Resolver;
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let host = name.as_str().trim_end_matches('.').to_ascii_lowercase();
+        Box::pin(async move {
+            let addresses: Vec<SocketAddr> = if is_localhost(&host) {
+                loopback_addresses().to_vec()
+            } else {
+                tokio::net::lookup_host((host.as_str(), 0)).await?.collect()
+            };
+            if addresses.is_empty() {
+                return Err(UnknownName.into());
+            }
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
+    }
+}
+
+fn is_localhost(host: &str) -> bool {
+    host == "localhost" || host.ends_with(".localhost")
+}
+
+/// Both loopback addresses; port 0 stands for the port of the URL.
+fn loopback_addresses() -> [SocketAddr; 2] {
+    [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]
+        .map(|address| SocketAddr::new(address, 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn names_below_localhost_are_this_machine() {
+        for host in ["localhost", "LOCALHOST", "acme.my.localhost", "test.localhost."] {
+            let name = host.parse().unwrap();
+            let addresses: Vec<SocketAddr> = Resolver.resolve(name).await.unwrap().collect();
+            assert_eq!(addresses, loopback_addresses(), "{host}");
+        }
+        assert!(!is_localhost("evillocalhost"));
+    }
+}
