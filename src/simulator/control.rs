@@ -1,0 +1,291 @@
+//! The control plane, `http://localhost:PORT/_control/...`: what a test, or the demo, does to the
+//! simulated Salesforce beside being its client. JSON in, JSON out.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::domain::id::OrgId;
+use crate::simulator::answer::Answer;
+use crate::simulator::fault::Fault;
+use crate::simulator::respond::{Shared, State};
+use crate::simulator::sign_in::{SignIn, sign_in};
+use crate::simulator::world::{App, Replay, UserIndex, World};
+
+/// Answers a call; `call` is what follows `/_control/`.
+pub(crate) async fn answer(shared: &Shared, method: &str, call: &str, body: &[u8]) -> Answer {
+    let result = match (method, call) {
+        ("POST", "sign_in") => play(shared, body).await,
+        ("GET", _) => read(&shared.lock(), call),
+        ("POST", _) => write(&mut shared.lock(), call, body),
+        ("DELETE", "faults") => {
+            shared.lock().script.clear();
+            done()
+        }
+        ("DELETE", "journal") => {
+            shared.lock().journal.clear();
+            done()
+        }
+        _ => Err(ControlError::NoSuchCall),
+    };
+    result.unwrap_or_else(|error| {
+        Answer::json(json!({ "error": error.to_string() })).with_status(error.status())
+    })
+}
+
+/// Why a call was not carried out.
+#[derive(Debug, thiserror::Error)]
+enum ControlError {
+    #[error("there is no such call")]
+    NoSuchCall,
+    #[error("the body is not as this call needs it: {0}")]
+    Body(serde_json::Error),
+    #[error("there is no {0} of that name")]
+    Unknown(&'static str),
+    #[error("{0}")]
+    SignIn(crate::simulator::sign_in::SignInError),
+    #[error("{0}")]
+    Id(crate::domain::id::IdError),
+}
+
+impl ControlError {
+    fn status(&self) -> u16 {
+        match self {
+            Self::NoSuchCall | Self::Unknown(_) => 404,
+            Self::Body(_) | Self::SignIn(_) | Self::Id(_) => 400,
+        }
+    }
+}
+
+type Called = Result<Answer, ControlError>;
+
+fn done() -> Called {
+    Ok(Answer::json(json!({ "ok": true })))
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ControlError> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body).map_err(ControlError::Body)
+}
+
+async fn play(shared: &Shared, body: &[u8]) -> Called {
+    let person: SignIn = parse(body)?;
+    let redirect_url = sign_in(shared, &person).await.map_err(ControlError::SignIn)?;
+    Ok(Answer::json(json!({ "redirect_url": redirect_url })))
+}
+
+fn read(state: &State, call: &str) -> Called {
+    match call {
+        "facts" => Ok(Answer::json(json!(state.world.facts()))),
+        "journal" => {
+            let answer = Answer::text(200, "").with_outcome("ok");
+            let body = crate::simulator::answer::Body::Text(state.journal.lines());
+            Ok(Answer { content_type: "application/x-ndjson".to_owned(), body, ..answer })
+        }
+        "counts" => Ok(Answer::json(state.journal.counts())),
+        "faults" => Ok(Answer::json(json!({ "faults": state.script.entries() }))),
+        "clock" => Ok(Answer::json(clock(state))),
+        "approvals" => Ok(Answer::json(approvals(&state.world))),
+        _ => Err(ControlError::NoSuchCall),
+    }
+}
+
+fn clock(state: &State) -> Value {
+    json!({ "now": state.now().rfc3339(), "ahead_seconds": state.ahead.as_secs() })
+}
+
+/// Living approvals, the oldest first, with their living sessions.
+fn approvals(world: &World) -> Value {
+    let mut ids: Vec<_> = world.approvals.keys().copied().collect();
+    ids.sort_unstable();
+    let rows = ids.iter().filter_map(|id| world.approvals.get(id).map(|approval| (id, approval)));
+    let rows = rows.map(|(id, approval)| {
+        let sessions = world.sessions.values().filter(|session| session.approval == Some(*id));
+        json!({
+            "number": id.0,
+            "username": world.user(approval.subject.user).username,
+            "client_id": world.app(approval.subject.app).client_id,
+            "scopes": approval.scopes,
+            "approved_at": approval.approved_at.rfc3339(),
+            "refreshes": approval.refreshes,
+            "sessions": sessions.count(),
+        })
+    });
+    json!({ "approvals": rows.collect::<Vec<_>>() })
+}
+
+fn write(state: &mut State, call: &str, body: &[u8]) -> Called {
+    match call {
+        "faults" => {
+            let Faults { clear, faults } = parse::<FaultsOrOne>(body)?.into();
+            if clear {
+                state.script.clear();
+            }
+            state.script.append(faults);
+            done()
+        }
+        "clock" => {
+            let Clock { advance_seconds } = parse(body)?;
+            state.ahead += Duration::from_secs(advance_seconds);
+            Ok(Answer::json(clock(state)))
+        }
+        "expire_sessions" => {
+            let Whose { username } = parse(body)?;
+            let user = username.map(|name| find_user(&state.world, &name)).transpose()?;
+            Ok(Answer::json(json!({ "expired": state.world.expire_sessions(user) })))
+        }
+        "revoke" => {
+            let User { username, .. } = parse(body)?;
+            let user = find_user(&state.world, &username)?;
+            state.world.end_all(|subject| subject.user == user);
+            done()
+        }
+        "users" => change_user(&mut state.world, parse(body)?),
+        "apps" => change_app(&mut state.world, parse(body)?),
+        "orgs" => change_org(&mut state.world, parse(body)?),
+        _ => Err(ControlError::NoSuchCall),
+    }
+}
+
+/// One fault, a list of them, or a list with the wish to clear first.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum FaultsOrOne {
+    List(Vec<Fault>),
+    Script(Faults),
+    One(Box<Fault>),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Faults {
+    #[serde(default)]
+    clear: bool,
+    faults: Vec<Fault>,
+}
+
+impl From<FaultsOrOne> for Faults {
+    fn from(sent: FaultsOrOne) -> Self {
+        match sent {
+            FaultsOrOne::List(faults) => Self { clear: false, faults },
+            FaultsOrOne::Script(script) => script,
+            FaultsOrOne::One(fault) => Self { clear: false, faults: vec![*fault] },
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Clock {
+    advance_seconds: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Whose {
+    username: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct User {
+    username: String,
+    active: Option<bool>,
+    api_enabled: Option<bool>,
+    password: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Org {
+    name: String,
+    new_org_id: String,
+}
+
+/// What may be changed of an app; what is absent stays. A limit of 0 takes it away.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AppChange {
+    client_id: String,
+    rotation: Option<bool>,
+    replay: Option<Replay>,
+    blocked: Option<bool>,
+    installed: Option<bool>,
+    open_to_all: Option<bool>,
+    session_timeout_seconds: Option<u64>,
+    idle_limit_seconds: Option<u64>,
+    age_limit_seconds: Option<u64>,
+    hold_ms: Option<u64>,
+    scopes: Option<Vec<String>>,
+    #[serde(default)]
+    add_redirect_uris: Vec<String>,
+    client_secret: Option<String>,
+}
+
+fn find_user(world: &World, username: &str) -> Result<UserIndex, ControlError> {
+    world.user_by_name(username).ok_or(ControlError::Unknown("user"))
+}
+
+/// A user who is deactivated loses every token at once, and does not get them back.
+fn change_user(world: &mut World, change: User) -> Called {
+    let index = find_user(world, &change.username)?;
+    let user = &mut world.users[index.0];
+    user.active = change.active.unwrap_or(user.active);
+    user.api_enabled = change.api_enabled.unwrap_or(user.api_enabled);
+    if let Some(password) = change.password {
+        user.password = password;
+    }
+    if change.active == Some(false) {
+        world.end_all(|subject| subject.user == index);
+    }
+    done()
+}
+
+/// A sandbox that is refreshed gets a new Org ID, and all of its tokens are dead.
+fn change_org(world: &mut World, change: Org) -> Called {
+    let org_id = OrgId::parse(&change.new_org_id).map_err(ControlError::Id)?;
+    let index = world.orgs.iter().position(|org| org.name == change.name);
+    let index = index.ok_or(ControlError::Unknown("org"))?;
+    world.orgs[index].org_id = org_id.as_str().to_owned();
+    world.end_all(|subject| subject.org.0 == index);
+    done()
+}
+
+fn change_app(world: &mut World, change: AppChange) -> Called {
+    let index = world.app_by_client_id(&change.client_id).ok_or(ControlError::Unknown("app"))?;
+    // A blocked app, and one whose secret was changed, loses all of its tokens.
+    if change.blocked == Some(true) || change.client_secret.is_some() {
+        world.end_all(|subject| subject.app == index);
+    }
+    let app = &mut world.apps[index.0];
+    let limit = |seconds: Option<u64>, now| match seconds {
+        Some(0) => None,
+        Some(seconds) => Some(Duration::from_secs(seconds)),
+        None => now,
+    };
+    app.idle_limit = limit(change.idle_limit_seconds, app.idle_limit);
+    app.age_limit = limit(change.age_limit_seconds, app.age_limit);
+    app.redirect_uris.extend(change.add_redirect_uris);
+    set(&mut app.rotation, change.rotation);
+    set(&mut app.replay, change.replay);
+    set(&mut app.blocked, change.blocked);
+    set(&mut app.installed, change.installed);
+    set(&mut app.open_to_all, change.open_to_all);
+    set(&mut app.scopes, change.scopes);
+    set(&mut app.session_timeout, change.session_timeout_seconds.map(Duration::from_secs));
+    set(&mut app.hold, change.hold_ms.map(Duration::from_millis));
+    if let Some(secret) = change.client_secret {
+        let App { secret: kept, signing_key, .. } = app;
+        signing_key.clone_from(&secret);
+        *kept = Some(secret);
+    }
+    done()
+}
+
+fn set<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}

@@ -1,0 +1,235 @@
+//! The HTTP server: binds, turns HTTP into requests and answers into HTTP, and stops.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, State as Extracted};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::simulator::answer::Answer;
+use crate::simulator::facts::Facts;
+use crate::simulator::fault::Script;
+use crate::simulator::host::{VirtualHost, locate};
+use crate::simulator::journal::Journal;
+use crate::simulator::request::{Form, Request};
+use crate::simulator::respond::{Cut, Shared, State, respond};
+use crate::simulator::wire::{Scissors, Wires};
+use crate::simulator::{control, oauth, page, seed};
+
+/// Longest request body, in bytes.
+const BODY_LIMIT: usize = 256 * 1024;
+/// Wait for open connections at a stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
+/// Where the control plane begins.
+const CONTROL: &str = "/_control/";
+
+/// How to start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    /// Where to listen: loopback only; port 0 takes any.
+    pub(crate) listen: SocketAddr,
+}
+
+/// Why the simulated Salesforce did not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// It hands out its passwords to whoever asks.
+    #[error("{0} is not a loopback address; the simulated Salesforce listens on this machine only")]
+    NotLoopback(SocketAddr),
+    /// The port is taken, or may not be used.
+    #[error("could not listen on {address}: {source}")]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The system gave no random bytes.
+    #[error("the system gave no random bytes: {0}")]
+    Random(getrandom::Error),
+}
+
+/// A running simulated Salesforce. Dropped, it goes on until the runtime ends.
+pub(crate) struct Simulator {
+    facts: Facts,
+    port: u16,
+    stop: watch::Sender<bool>,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+/// Starts it on the current tokio runtime; it answers from the moment this returns.
+///
+/// # Errors
+/// When the address is not loopback or can't be bound, or there are no random bytes.
+pub(crate) async fn start(options: Options) -> Result<Simulator, StartError> {
+    let address = options.listen;
+    if !address.ip().is_loopback() {
+        return Err(StartError::NotLoopback(address));
+    }
+    let refuse = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(refuse)?;
+    let port = listener.local_addr().map_err(refuse)?.port();
+    let mut tokens = [0; 32];
+    getrandom::fill(&mut tokens).map_err(StartError::Random)?;
+    let state = State {
+        world: seed::world(port, tokens),
+        script: Script::default(),
+        journal: Journal::default(),
+        ahead: Duration::ZERO,
+    };
+    let facts = state.world.facts();
+    let (stop, stopping) = watch::channel(false);
+    let shared = Arc::new(Shared::new(state, stopping.clone()));
+    let app = Router::new().fallback(serve).with_state(shared);
+    let service = app.into_make_service_with_connect_info::<Scissors>();
+    let stopped = async move {
+        let mut stopping = stopping;
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    };
+    let server = axum::serve(Wires(listener), service).with_graceful_shutdown(stopped);
+    let serving = tokio::spawn(async move { server.await });
+    Ok(Simulator { facts, port, stop, serving })
+}
+
+impl Simulator {
+    /// Orgs, users, apps and addresses, as they were at the start.
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// The port that all of its hosts share.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Stops it: no new connections, waiting requests end, and after 2 s so do the rest.
+    pub(crate) async fn stop(self) {
+        let Self { stop, mut serving, .. } = self;
+        let _ = stop.send(true);
+        if tokio::time::timeout(STOP_PATIENCE, &mut serving).await.is_err() {
+            serving.abort();
+        }
+    }
+}
+
+/// Serves one HTTP request.
+async fn serve(
+    Extracted(shared): Extracted<Arc<Shared>>,
+    ConnectInfo(scissors): ConnectInfo<Scissors>,
+    incoming: axum::extract::Request,
+) -> Response {
+    // A task of its own: Salesforce, too, finishes what was sent to it when the client is gone.
+    let answering = tokio::spawn(async move { answer(&shared, incoming).await });
+    let (answer, cut) = match answering.await {
+        Ok(answered) => answered,
+        Err(_) => (Answer::html(500, String::new(), "failed"), Cut::None),
+    };
+    if cut == Cut::Reset {
+        scissors.cut();
+    }
+    into_response(&answer, cut)
+}
+
+async fn answer(shared: &Arc<Shared>, incoming: axum::extract::Request) -> (Answer, Cut) {
+    let (parts, body) = incoming.into_parts();
+    let whole = |answer| (answer, Cut::None);
+    let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
+        return whole(Answer::html(413, String::new(), "too large"));
+    };
+    let header = |name| text_of(&parts.headers, name);
+    let authority = header(header::HOST)
+        .or_else(|| parts.uri.authority().map(ToString::to_string))
+        .unwrap_or_default();
+    let place = locate(&shared.lock().world, &authority, parts.uri.path());
+    let Some(place) = place else { return whole(page::not_found()) };
+    if place.host == VirtualHost::Plain
+        && let Some(call) = place.path.strip_prefix(CONTROL)
+    {
+        if header(header::ORIGIN).is_some_and(|origin| !is_local(&origin)) {
+            return whole(Answer::text(403, "no control from other web sites"));
+        }
+        return whole(control::answer(shared, parts.method.as_str(), call, &body).await);
+    }
+    let host_name = shared.lock().world.name_of(place.host);
+    let request = Request {
+        method: parts.method.as_str().to_owned(),
+        host_name,
+        query: Form::decode(parts.uri.query().unwrap_or_default().as_bytes()),
+        form: form_of(&parts.headers, &body),
+        authorization: header(header::AUTHORIZATION),
+        browser: header(header::COOKIE).and_then(|cookies| cookie_of(&cookies)),
+        place,
+    };
+    respond(shared, &request).await
+}
+
+fn text_of(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
+}
+
+/// Whether a page of this machine sent the request.
+fn is_local(origin: &str) -> bool {
+    let host = url::Url::parse(origin).ok().and_then(|url| url.host_str().map(str::to_owned));
+    host.is_some_and(|host| host == "localhost" || host == "127.0.0.1")
+}
+
+/// The body as a form; Salesforce reads no other kind.
+fn form_of(headers: &HeaderMap, body: &Bytes) -> Form {
+    let kind = text_of(headers, header::CONTENT_TYPE).unwrap_or_default();
+    if kind.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded") {
+        Form::decode(body)
+    } else {
+        Form::default()
+    }
+}
+
+fn cookie_of(cookies: &str) -> Option<String> {
+    let mut pairs = cookies.split(';').filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == oauth::COOKIE).map(|(_, value)| value.to_owned())
+}
+
+fn into_response(answer: &Answer, cut: Cut) -> Response {
+    let bytes = answer.bytes();
+    let length = bytes.len();
+    let body = match cut {
+        Cut::After(kept) if kept < length => cut_body(bytes, kept),
+        _ => Body::from(bytes),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() =
+        StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    let kind = ("Content-Type".to_owned(), answer.content_type.clone());
+    for (name, value) in answer.headers.iter().chain([&kind]) {
+        if let (Ok(name), Ok(value)) =
+            (header::HeaderName::try_from(name), HeaderValue::try_from(value))
+        {
+            headers.append(name, value);
+        }
+    }
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    response
+}
+
+/// A body that ends too early: its beginning is sent, then the connection closes.
+fn cut_body(mut bytes: Vec<u8>, kept: usize) -> Body {
+    bytes.truncate(kept);
+    let parts = futures_util::stream::unfold(Some(bytes), |rest| async move {
+        match rest {
+            Some(beginning) => Some((Ok(Bytes::from(beginning)), None)),
+            None => {
+                // What was written before is flushed while this part is awaited.
+                tokio::task::yield_now().await;
+                Some((Err(std::io::ErrorKind::ConnectionAborted), None))
+            }
+        }
+    });
+    Body::from_stream(futures_util::TryStreamExt::map_err(parts, std::io::Error::from))
+}

@@ -1,0 +1,274 @@
+//! The rules of the token endpoint: exchanging a code and refreshing (Salesforce OAuth facts 3.1
+//! to 3.3). Pure: time comes in, nothing is sent.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use hmac::{Hmac, Mac};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use crate::domain::time::UnixMillis;
+use crate::simulator::answer::Refusal;
+use crate::simulator::host::VirtualHost;
+use crate::simulator::world::{
+    App, AppIndex, Approval, ApprovalId, RefreshToken, Replay, Session, Subject, World,
+};
+
+/// Life of an authorization code.
+const CODE_LIFE: Duration = Duration::from_secs(15 * 60);
+/// Approvals per user and app; one more revokes the oldest (Salesforce OAuth facts, number 8).
+pub(crate) const APPROVAL_LIMIT: usize = 5;
+
+const UNKNOWN_CLIENT: Refusal = Refusal::new("invalid_client_id", "client identifier invalid");
+const BAD_SECRET: Refusal = Refusal::new("invalid_client", "invalid client credentials");
+const BAD_CODE: Refusal = Refusal::new("invalid_grant", "invalid authorization code");
+const EXPIRED_CODE: Refusal = Refusal::new("invalid_grant", "expired authorization code");
+const NO_VERIFIER: Refusal = Refusal::new("invalid_grant", "missing required code verifier");
+const BAD_VERIFIER: Refusal = Refusal::new("invalid_request", "invalid code verifier");
+const INACTIVE_USER: Refusal = Refusal::new("invalid_grant", "inactive user");
+const DEAD_TOKEN: Refusal = Refusal::new("invalid_grant", "expired access/refresh token");
+const IN_FLIGHT: Refusal =
+    Refusal::new("invalid_grant", "token request is already being processed");
+
+/// What the token endpoint answers; the fields are those of Salesforce OAuth facts 3.1.
+#[derive(Debug)]
+pub(crate) struct TokenReply(pub(crate) Value);
+
+/// A refresh that was accepted and is in flight: it must be finished or given up.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    /// The refresh token that it spends.
+    pub(crate) token: String,
+    /// How long it is in flight.
+    pub(crate) hold: Duration,
+}
+
+impl World {
+    /// Identifies the client; its secret is required where it has one (RFC 6749 section 2.3).
+    pub(crate) fn authenticate(
+        &self,
+        client_id: Option<&str>,
+        secret: Option<&str>,
+    ) -> Result<AppIndex, Refusal> {
+        let index = client_id.and_then(|id| self.app_by_client_id(id)).ok_or(UNKNOWN_CLIENT)?;
+        match &self.app(index).secret {
+            Some(expected) if secret != Some(expected.as_str()) => Err(BAD_SECRET),
+            _ => Ok(index),
+        }
+    }
+
+    /// Exchanges an authorization code (RFC 6749 section 4.1.3, RFC 7636 section 4.5). Whatever
+    /// comes of it, the code is spent.
+    pub(crate) fn exchange_code(
+        &mut self,
+        now: UnixMillis,
+        host: VirtualHost,
+        app: AppIndex,
+        presented: &PresentedCode<'_>,
+    ) -> Result<TokenReply, Refusal> {
+        let code = self.codes.get_mut(presented.code).ok_or(BAD_CODE)?;
+        let was_spent = std::mem::replace(&mut code.spent, true);
+        let (subject, scopes) = (code.subject, code.scopes.clone());
+        let (approval, issued_at) = (code.approval, code.issued_at);
+        let same_redirect = presented.redirect_uri == Some(code.redirect_uri.as_str());
+        let verified = presented.verifier.map(|verifier| challenge_of(verifier) == code.challenge);
+        if was_spent {
+            if self.app(app).replay == Replay::RevokeFamily {
+                approval.into_iter().for_each(|approval| self.end_approval(approval));
+            }
+            return Err(EXPIRED_CODE.of_replay());
+        }
+        if subject.app != app || !same_redirect || !self.serves(host, subject.org) {
+            return Err(BAD_CODE);
+        }
+        if now.since(issued_at) >= CODE_LIFE {
+            return Err(EXPIRED_CODE);
+        }
+        match verified {
+            None => return Err(NO_VERIFIER),
+            Some(false) => return Err(BAD_VERIFIER),
+            Some(true) => {}
+        }
+        if !self.user(subject.user).active {
+            return Err(INACTIVE_USER);
+        }
+        let refresh = scopes
+            .iter()
+            .any(|scope| scope == "refresh_token" || scope == "offline_access")
+            .then(|| self.approve(now, subject, &scopes));
+        let approval = refresh.as_ref().map(|(approval, _)| *approval);
+        if let Some(code) = self.codes.get_mut(presented.code) {
+            code.approval = approval;
+        }
+        let access = self.open_session(now, subject, approval, scopes.clone());
+        Ok(self.reply(now, subject, &scopes, access, refresh.map(|(_, token)| token)))
+    }
+
+    /// Accepts a refresh and puts its token in flight, so that a second one is refused meanwhile.
+    pub(crate) fn begin_refresh(
+        &mut self,
+        now: UnixMillis,
+        host: VirtualHost,
+        app: AppIndex,
+        token: &str,
+    ) -> Result<Ticket, Refusal> {
+        let known = self.refresh_tokens.get(token).ok_or(DEAD_TOKEN)?;
+        let (id, rotated_out, in_flight) = (known.approval, known.rotated_out, known.in_flight);
+        let approval = self.approvals.get(&id).ok_or(DEAD_TOKEN)?;
+        let (subject, approved_at, used_at) =
+            (approval.subject, approval.approved_at, approval.used_at);
+        if subject.app != app || !self.serves(host, subject.org) || self.app(app).blocked {
+            return Err(DEAD_TOKEN);
+        }
+        if in_flight {
+            return Err(IN_FLIGHT);
+        }
+        if rotated_out {
+            if self.app(app).replay == Replay::RevokeFamily {
+                self.end_approval(id);
+            }
+            return Err(DEAD_TOKEN.of_replay());
+        }
+        let too_old =
+            |limit: Option<Duration>, since| limit.is_some_and(|limit| now.since(since) > limit);
+        let App { idle_limit, age_limit, hold, .. } = self.app(app);
+        let (idle_limit, age_limit, hold) = (*idle_limit, *age_limit, *hold);
+        if too_old(idle_limit, used_at) || too_old(age_limit, approved_at) {
+            self.end_approval(id);
+            return Err(DEAD_TOKEN);
+        }
+        if !self.user(subject.user).active {
+            return Err(INACTIVE_USER);
+        }
+        if let Some(known) = self.refresh_tokens.get_mut(token) {
+            known.in_flight = true;
+        }
+        Ok(Ticket { token: token.to_owned(), hold })
+    }
+
+    /// Carries out an accepted refresh. With rotation the old refresh token is dead from here on
+    /// and the answer has a new one; without, the answer has none.
+    pub(crate) fn finish_refresh(
+        &mut self,
+        now: UnixMillis,
+        ticket: &Ticket,
+    ) -> Result<TokenReply, Refusal> {
+        // It may have been revoked while it was in flight.
+        let spent = self.refresh_tokens.get_mut(&ticket.token).ok_or(DEAD_TOKEN)?;
+        spent.in_flight = false;
+        let id = spent.approval;
+        let approval = self.approvals.get_mut(&id).ok_or(DEAD_TOKEN)?;
+        approval.used_at = now;
+        approval.refreshes += 1;
+        let (subject, scopes) = (approval.subject, approval.scopes.clone());
+        let rotated = self.app(subject.app).rotation.then(|| self.rotate(id));
+        let access = self.open_session(now, subject, Some(id), scopes.clone());
+        Ok(self.reply(now, subject, &scopes, access, rotated))
+    }
+
+    /// Gives a new refresh token to an approval and marks its former ones.
+    fn rotate(&mut self, id: ApprovalId) -> String {
+        let of_approval = self.refresh_tokens.values_mut().filter(|token| token.approval == id);
+        of_approval.for_each(|token| token.rotated_out = true);
+        self.add_refresh_token(id)
+    }
+
+    fn add_refresh_token(&mut self, approval: ApprovalId) -> String {
+        let token = self.mint.refresh_token();
+        let entry = RefreshToken { approval, rotated_out: false, in_flight: false };
+        self.refresh_tokens.insert(token.clone(), entry);
+        token
+    }
+
+    /// Adds an approval with its refresh token; the sixth of a user and app ends the oldest.
+    fn approve(
+        &mut self,
+        now: UnixMillis,
+        subject: Subject,
+        scopes: &[String],
+    ) -> (ApprovalId, String) {
+        let mut same: Vec<ApprovalId> = self
+            .approvals
+            .iter()
+            .filter(|(_, approval)| approval.subject == subject)
+            .map(|(id, _)| *id)
+            .collect();
+        same.sort_unstable();
+        let surplus = (same.len() + 1).saturating_sub(APPROVAL_LIMIT);
+        same.into_iter().take(surplus).for_each(|oldest| self.end_approval(oldest));
+        self.last_approval += 1;
+        let id = ApprovalId(self.last_approval);
+        let scopes = scopes.to_vec();
+        let approval = Approval { subject, scopes, approved_at: now, used_at: now, refreshes: 0 };
+        self.approvals.insert(id, approval);
+        (id, self.add_refresh_token(id))
+    }
+
+    fn open_session(
+        &mut self,
+        now: UnixMillis,
+        subject: Subject,
+        approval: Option<ApprovalId>,
+        scopes: Vec<String>,
+    ) -> String {
+        let org_id = self.org(subject.org).org_id.clone();
+        let token = self.mint.access_token(&org_id);
+        let expires_at = now.plus(self.app(subject.app).session_timeout);
+        let session =
+            Session { subject, approval, scopes, issued_at: now, extended_at: now, expires_at };
+        self.sessions.insert(token.clone(), session);
+        token
+    }
+
+    fn reply(
+        &self,
+        now: UnixMillis,
+        subject: Subject,
+        scopes: &[String],
+        access_token: String,
+        refresh_token: Option<String>,
+    ) -> TokenReply {
+        let identity = self.identity_url(subject.user);
+        let issued_at = now.0.to_string();
+        let signature = sign(&self.app(subject.app).signing_key, &identity, &issued_at);
+        let mut reply = Map::new();
+        let mut put = |name: &str, value: String| reply.insert(name.to_owned(), value.into());
+        put("access_token", access_token);
+        if let Some(token) = refresh_token {
+            put("refresh_token", token);
+        }
+        put("signature", signature);
+        put("scope", scopes.join(" "));
+        put("instance_url", self.instance_url(subject.org));
+        put("id", identity);
+        put("token_type", "Bearer".to_owned());
+        put("issued_at", issued_at);
+        TokenReply(Value::Object(reply))
+    }
+}
+
+/// What a client presents with a code.
+pub(crate) struct PresentedCode<'form> {
+    /// The code, decoded once.
+    pub(crate) code: &'form str,
+    /// Must be the one of the authorization request.
+    pub(crate) redirect_uri: Option<&'form str>,
+    /// RFC 7636 section 4.1.
+    pub(crate) verifier: Option<&'form str>,
+}
+
+/// The S256 challenge of a verifier (RFC 7636 section 4.2).
+pub(crate) fn challenge_of(verifier: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()))
+}
+
+/// The signature of a token response: HMAC-SHA256 over the identity URL and the time of issue
+/// (Salesforce OAuth facts 3.1).
+fn sign(key: &str, identity: &str, issued_at: &str) -> String {
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key.as_bytes()) else { return String::new() };
+    mac.update(identity.as_bytes());
+    mac.update(issued_at.as_bytes());
+    STANDARD.encode(mac.finalize().into_bytes())
+}
