@@ -142,7 +142,7 @@ impl World {
             return return_error(&attempt.redirect_uri, attempt.state.as_deref(), &refusal);
         }
         match remembered {
-            Some(user) => self.ask_approval(now, attempt, user),
+            Some(user) => self.ask_approval(attempt, user),
             None => self.ask_login(attempt, None),
         }
     }
@@ -203,11 +203,11 @@ impl World {
         };
         let cookie = self.mint.key();
         self.browsers.insert(cookie.clone(), BrowserSession { host, user, began_at: now });
-        (self.ask_approval(now, attempt, user), Some(cookie))
+        (self.ask_approval(attempt, user), Some(cookie))
     }
 
     /// The approval page, unless the app is not for this user.
-    fn ask_approval(&mut self, _now: UnixMillis, mut attempt: Attempt, user: UserIndex) -> Step {
+    fn ask_approval(&mut self, mut attempt: Attempt, user: UserIndex) -> Step {
         let app = self.app(attempt.app);
         if app.blocked {
             return Step::Stay(Refusal::new("OAUTH_APP_BLOCKED", "this app is blocked by admin"));

@@ -22,11 +22,11 @@ pub(crate) async fn answer(shared: &Shared, method: &str, call: &str, body: &[u8
         ("POST", _) => write(&mut shared.lock(), call, body),
         ("DELETE", "faults") => {
             shared.lock().script.clear();
-            done()
+            Ok(done())
         }
         ("DELETE", "journal") => {
             shared.lock().journal.clear();
-            done()
+            Ok(done())
         }
         _ => Err(ControlError::NoSuchCall),
     };
@@ -61,8 +61,8 @@ impl ControlError {
 
 type Called = Result<Answer, ControlError>;
 
-fn done() -> Called {
-    Ok(Answer::json(json!({ "ok": true })))
+fn done() -> Answer {
+    Answer::json(json!({ "ok": true }))
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ControlError> {
@@ -119,12 +119,12 @@ fn approvals(world: &World) -> Value {
 fn write(state: &mut State, call: &str, body: &[u8]) -> Called {
     match call {
         "faults" => {
-            let Faults { clear, faults } = parse::<FaultsOrOne>(body)?.into();
+            let Faults { clear, faults } = parse_faults(body)?;
             if clear {
                 state.script.clear();
             }
             state.script.append(faults);
-            done()
+            Ok(done())
         }
         "clock" => {
             let Clock { advance_seconds } = parse(body)?;
@@ -140,24 +140,16 @@ fn write(state: &mut State, call: &str, body: &[u8]) -> Called {
             let User { username, .. } = parse(body)?;
             let user = find_user(&state.world, &username)?;
             state.world.end_all(|subject| subject.user == user);
-            done()
+            Ok(done())
         }
-        "users" => change_user(&mut state.world, parse(body)?),
+        "users" => change_user(&mut state.world, &parse(body)?),
         "apps" => change_app(&mut state.world, parse(body)?),
-        "orgs" => change_org(&mut state.world, parse(body)?),
+        "orgs" => change_org(&mut state.world, &parse(body)?),
         _ => Err(ControlError::NoSuchCall),
     }
 }
 
-/// One fault, a list of them, or a list with the wish to clear first.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum FaultsOrOne {
-    List(Vec<Fault>),
-    Script(Faults),
-    One(Box<Fault>),
-}
-
+/// A list of faults, with the wish to forget the former ones first.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Faults {
@@ -166,14 +158,16 @@ struct Faults {
     faults: Vec<Fault>,
 }
 
-impl From<FaultsOrOne> for Faults {
-    fn from(sent: FaultsOrOne) -> Self {
-        match sent {
-            FaultsOrOne::List(faults) => Self { clear: false, faults },
-            FaultsOrOne::Script(script) => script,
-            FaultsOrOne::One(fault) => Self { clear: false, faults: vec![*fault] },
-        }
+/// Reads one fault, a bare list of them, or a list in its object; told apart by shape, so that an
+/// error names the field that is wrong.
+fn parse_faults(body: &[u8]) -> Result<Faults, ControlError> {
+    let sent: Value = parse(body)?;
+    if sent.get("faults").is_some() {
+        return serde_json::from_value(sent).map_err(ControlError::Body);
     }
+    let list = if sent.is_array() { sent } else { json!([sent]) };
+    let faults = serde_json::from_value(list).map_err(ControlError::Body)?;
+    Ok(Faults { clear: false, faults })
 }
 
 #[derive(Deserialize)]
@@ -228,29 +222,28 @@ fn find_user(world: &World, username: &str) -> Result<UserIndex, ControlError> {
     world.user_by_name(username).ok_or(ControlError::Unknown("user"))
 }
 
-/// A user who is deactivated loses every token at once, and does not get them back.
-fn change_user(world: &mut World, change: User) -> Called {
+fn change_user(world: &mut World, change: &User) -> Called {
     let index = find_user(world, &change.username)?;
     let user = &mut world.users[index.0];
     user.active = change.active.unwrap_or(user.active);
     user.api_enabled = change.api_enabled.unwrap_or(user.api_enabled);
-    if let Some(password) = change.password {
-        user.password = password;
+    if let Some(password) = &change.password {
+        user.password.clone_from(password);
     }
     if change.active == Some(false) {
-        world.end_all(|subject| subject.user == index);
+        world.deactivate(index);
     }
-    done()
+    Ok(done())
 }
 
 /// A sandbox that is refreshed gets a new Org ID, and all of its tokens are dead.
-fn change_org(world: &mut World, change: Org) -> Called {
+fn change_org(world: &mut World, change: &Org) -> Called {
     let org_id = OrgId::parse(&change.new_org_id).map_err(ControlError::Id)?;
     let index = world.orgs.iter().position(|org| org.name == change.name);
     let index = index.ok_or(ControlError::Unknown("org"))?;
-    world.orgs[index].org_id = org_id.as_str().to_owned();
+    org_id.as_str().clone_into(&mut world.orgs[index].id);
     world.end_all(|subject| subject.org.0 == index);
-    done()
+    Ok(done())
 }
 
 fn change_app(world: &mut World, change: AppChange) -> Called {
@@ -281,7 +274,7 @@ fn change_app(world: &mut World, change: AppChange) -> Called {
         signing_key.clone_from(&secret);
         *kept = Some(secret);
     }
-    done()
+    Ok(done())
 }
 
 fn set<T>(place: &mut T, value: Option<T>) {

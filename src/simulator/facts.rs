@@ -97,12 +97,12 @@ impl World {
         OrgFacts {
             name: org.name.clone(),
             environment: org.environment,
-            org_id: org.org_id.clone(),
+            org_id: org.id.clone(),
             my_domain: self.instance_url(index),
             users: users
                 .map(|user| UserFacts {
                     username: user.username.clone(),
-                    user_id: user.user_id.clone(),
+                    user_id: user.id.clone(),
                     password: user.password.clone(),
                     active: user.active,
                     api_enabled: user.api_enabled,

@@ -27,9 +27,9 @@ pub(crate) fn identity(
     };
     let subject = session.subject;
     let own = (world.org(subject.org), world.user(subject.user));
-    let answer = if own.0.org_id != org.as_str() {
+    let answer = if own.0.id != org.as_str() {
         Answer::text(403, "Wrong_Org")
-    } else if own.1.user_id != user.as_str() {
+    } else if own.1.id != user.as_str() {
         Answer::text(404, "Bad_Id")
     } else {
         describe(world, &session)
@@ -55,8 +55,8 @@ fn describe(world: &World, session: &LiveSession) -> Answer {
     Answer::json(json!({
         "id": identity,
         "asserted_user": true,
-        "user_id": user.user_id,
-        "organization_id": org.org_id,
+        "user_id": user.id,
+        "organization_id": org.id,
         "username": user.username,
         "nick_name": user.first_name.to_lowercase(),
         "display_name": format!("{} {}", user.first_name, user.last_name),
@@ -91,8 +91,8 @@ pub(crate) fn userinfo(world: &mut World, now: UnixMillis, request: &Request) ->
     let (org, user) = (world.org(subject.org), world.user(subject.user));
     Answer::json(json!({
         "sub": world.identity_url(subject.user),
-        "user_id": user.user_id,
-        "organization_id": org.org_id,
+        "user_id": user.id,
+        "organization_id": org.id,
         "preferred_username": user.username,
         "nickname": user.first_name.to_lowercase(),
         "name": format!("{} {}", user.first_name, user.last_name),

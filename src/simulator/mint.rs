@@ -73,7 +73,9 @@ impl Mint {
 
 /// What the journal keeps of a token: the first 12 hexadecimal digits of its SHA-256.
 pub(crate) fn tag(token: &str) -> String {
-    Sha256::digest(token.as_bytes())[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits: Vec<String> =
+        Sha256::digest(token.as_bytes())[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.concat()
 }
 
 #[cfg(test)]

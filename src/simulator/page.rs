@@ -51,11 +51,9 @@ pub(crate) fn approve(world: &World, place: &Place, attempt: String) -> Answer {
     else {
         return error("invalid_request", "the sign-in is over");
     };
-    let scopes: String = app
-        .scopes
-        .iter()
-        .map(|scope| format!("<li>{} ({})</li>\n", meaning(scope), escape(scope)))
-        .collect();
+    let items = app.scopes.iter();
+    let items = items.map(|scope| format!("<li>{} ({})</li>\n", meaning(scope), escape(scope)));
+    let scopes = items.collect::<Vec<_>>().concat();
     let content = fill(
         APPROVE,
         &[
@@ -64,8 +62,8 @@ pub(crate) fn approve(world: &World, place: &Place, attempt: String) -> Answer {
             ("username", &escape(&user.username)),
             ("prefix", &escape(&place.prefix)),
             ("attempt", &escape(&attempt)),
-            ("org_id", &world.org(user.org).org_id),
-            ("user_id", &user.user_id),
+            ("org_id", &world.org(user.org).id),
+            ("user_id", &user.id),
         ],
     );
     let answer = page(200, "Allow Access? | Salesforce", "", &content, "approval page");
@@ -137,8 +135,8 @@ pub(crate) fn index(facts: &Facts) -> Answer {
 }
 
 fn row(cells: &[&str]) -> String {
-    let cells: String = cells.iter().map(|cell| format!("<td>{}</td>", escape(cell))).collect();
-    format!("<tr>{cells}</tr>\n")
+    let cells: Vec<String> = cells.iter().map(|cell| escape(cell)).collect();
+    format!("<tr><td>{}</td></tr>\n", cells.join("</td><td>"))
 }
 
 fn page(status: u16, title: &str, width: &str, content: &str, outcome: &str) -> Answer {

@@ -139,7 +139,7 @@ fn query(world: &World, request: &Request, subject: Subject, base: &str) -> Answ
     }
     let row = organization(world, subject.org);
     let mut record = Map::new();
-    let url = format!("{base}/sobjects/Organization/{}", world.org(subject.org).org_id);
+    let url = format!("{base}/sobjects/Organization/{}", world.org(subject.org).id);
     record.insert("attributes".to_owned(), json!({ "type": "Organization", "url": url }));
     for field in &select.fields {
         let Some((name, value)) = row.iter().find(|(name, _)| name.eq_ignore_ascii_case(field))
@@ -156,7 +156,7 @@ fn organization(world: &World, index: OrgIndex) -> Map<String, Value> {
     let org = world.org(index);
     let sandbox = org.environment == Environment::Sandbox;
     [
-        ("Id", json!(org.org_id)),
+        ("Id", json!(org.id)),
         ("Name", json!(org.company)),
         ("InstanceName", json!(if sandbox { "USA612S" } else { "USA612" })),
         ("IsSandbox", json!(sandbox)),
@@ -172,12 +172,12 @@ fn organization(world: &World, index: OrgIndex) -> Map<String, Value> {
 fn user(world: &World, subject: Subject, id: &str, base: &str) -> Answer {
     let wanted = crate::domain::id::UserId::parse(id).ok();
     let found = world.users.iter().find(|user| {
-        user.org == subject.org && wanted.as_ref().is_some_and(|id| id.as_str() == user.user_id)
+        user.org == subject.org && wanted.as_ref().is_some_and(|id| id.as_str() == user.id)
     });
     let Some(user) = found else { return not_found() };
     Answer::json(json!({
-        "attributes": { "type": "User", "url": format!("{base}/sobjects/User/{}", user.user_id) },
-        "Id": user.user_id,
+        "attributes": { "type": "User", "url": format!("{base}/sobjects/User/{}", user.id) },
+        "Id": user.id,
         "Username": user.username,
         "Name": format!("{} {}", user.first_name, user.last_name),
         "Email": user.username,

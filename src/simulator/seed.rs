@@ -55,6 +55,7 @@ pub(crate) fn world(port: u16, seed: [u8; 32]) -> World {
         approvals: HashMap::new(),
         last_approval: 0,
         refresh_tokens: HashMap::new(),
+        deactivated_tokens: HashMap::new(),
         sessions: HashMap::new(),
     };
     world.apps = apps(&redirect_uris(&world), &mut world.mint);
@@ -63,11 +64,11 @@ pub(crate) fn world(port: u16, seed: [u8; 32]) -> World {
 
 fn orgs() -> Vec<Org> {
     ORGS.into_iter()
-        .map(|(name, company, environment, org_id, my_domain)| Org {
+        .map(|(name, company, environment, id, my_domain)| Org {
             name: name.to_owned(),
             company: company.to_owned(),
             environment,
-            org_id: org_id.to_owned(),
+            id: id.to_owned(),
             my_domain: my_domain.to_owned(),
             api_calls: 0,
         })
@@ -77,7 +78,7 @@ fn orgs() -> Vec<Org> {
 fn users() -> Vec<User> {
     USERS
         .into_iter()
-        .map(|(org, login, user_id, first_name, last_name)| {
+        .map(|(org, login, id, first_name, last_name)| {
             let (name, ..) = ORGS[org];
             let (company, suffix) = match name.split_once("--") {
                 Some((company, sandbox)) => (company, format!(".{sandbox}")),
@@ -86,7 +87,7 @@ fn users() -> Vec<User> {
             User {
                 org: OrgIndex(org),
                 username: format!("{login}@{company}.example{suffix}"),
-                user_id: user_id.to_owned(),
+                id: id.to_owned(),
                 password: format!("demo-{login}-1-{MARKER}"),
                 first_name: first_name.to_owned(),
                 last_name: last_name.to_owned(),
@@ -151,10 +152,10 @@ mod tests {
     fn every_id_of_the_seed_has_its_right_check_suffix() {
         let world = world(1, [0; 32]);
         for org in &world.orgs {
-            assert_eq!(OrgId::parse(&org.org_id[..15]).unwrap().as_str(), org.org_id);
+            assert_eq!(OrgId::parse(&org.id[..15]).unwrap().as_str(), org.id);
         }
         for user in &world.users {
-            assert_eq!(UserId::parse(&user.user_id[..15]).unwrap().as_str(), user.user_id);
+            assert_eq!(UserId::parse(&user.id[..15]).unwrap().as_str(), user.id);
         }
         for app in &world.apps {
             assert_eq!(check_client_id(&app.client_id), Ok(()));
@@ -179,7 +180,7 @@ mod tests {
         let world = world(1, [0; 32]);
         let production = world.user(world.user_by_name("ana@acme.example").unwrap());
         let sandbox = world.user(world.user_by_name("ana@acme.example.uat").unwrap());
-        assert_eq!(production.user_id, sandbox.user_id);
+        assert_eq!(production.id, sandbox.id);
         assert_ne!(production.org, sandbox.org);
     }
 }

@@ -222,14 +222,12 @@ fn into_response(answer: &Answer, cut: Cut) -> Response {
 fn cut_body(mut bytes: Vec<u8>, kept: usize) -> Body {
     bytes.truncate(kept);
     let parts = futures_util::stream::unfold(Some(bytes), |rest| async move {
-        match rest {
-            Some(beginning) => Some((Ok(Bytes::from(beginning)), None)),
-            None => {
-                // What was written before is flushed while this part is awaited.
-                tokio::task::yield_now().await;
-                Some((Err(std::io::ErrorKind::ConnectionAborted), None))
-            }
+        if let Some(beginning) = rest {
+            return Some((Ok(Bytes::from(beginning)), None));
         }
+        // What was written before is flushed while this part is awaited.
+        tokio::task::yield_now().await;
+        Some((Err(std::io::ErrorKind::ConnectionAborted), None))
     });
     Body::from_stream(futures_util::TryStreamExt::map_err(parts, std::io::Error::from))
 }

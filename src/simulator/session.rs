@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::domain::time::UnixMillis;
 use crate::simulator::answer::Refusal;
-use crate::simulator::world::{AppIndex, ApprovalId, Subject, UserIndex, World};
+use crate::simulator::world::{AppIndex, Approval, ApprovalId, Subject, UserIndex, World};
 
 const NO_SUCH_TOKEN: Refusal = Refusal::new("invalid_token", "the token is invalid or was revoked");
 
@@ -69,9 +69,21 @@ impl World {
     pub(crate) fn end_all(&mut self, dies: impl Fn(Subject) -> bool) {
         let dead = self.approvals.iter().filter(|(_, approval)| dies(approval.subject));
         let dead: Vec<ApprovalId> = dead.map(|(id, _)| *id).collect();
-        dead.into_iter().for_each(|id| self.end_approval(id));
+        for id in dead {
+            self.end_approval(id);
+        }
         self.sessions.retain(|_, session| !dies(session.subject));
         self.codes.retain(|_, code| !dies(code.subject));
+    }
+
+    /// Deactivates a user: every token dies at once, and reactivation does not revive them.
+    pub(crate) fn deactivate(&mut self, user: UserIndex) {
+        self.users[user.0].active = false;
+        let approvals = &self.approvals;
+        let is_theirs = |id| approvals.get(id).is_some_and(|it: &Approval| it.subject.user == user);
+        let tokens = self.refresh_tokens.iter().filter(|(_, token)| is_theirs(&token.approval));
+        self.deactivated_tokens.extend(tokens.map(|(token, _)| (token.clone(), user)));
+        self.end_all(|subject| subject.user == user);
     }
 
     /// Lets sessions end now; their refresh tokens live on.

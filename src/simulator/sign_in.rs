@@ -83,8 +83,8 @@ fn first_request(shared: &Shared, url: &str) -> Result<Request, SignInError> {
 
 fn next_request(first: &Request, path: &str, form: Form) -> Request {
     let mut next = first.clone();
-    next.method = "POST".to_owned();
-    next.place.path = path.to_owned();
+    "POST".clone_into(&mut next.method);
+    path.clone_into(&mut next.place.path);
     next.query = Form::default();
     next.form = form;
     next

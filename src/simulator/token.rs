@@ -75,8 +75,10 @@ impl World {
         let same_redirect = presented.redirect_uri == Some(code.redirect_uri.as_str());
         let verified = presented.verifier.map(|verifier| challenge_of(verifier) == code.challenge);
         if was_spent {
-            if self.app(app).replay == Replay::RevokeFamily {
-                approval.into_iter().for_each(|approval| self.end_approval(approval));
+            if self.app(app).replay == Replay::RevokeFamily
+                && let Some(approval) = approval
+            {
+                self.end_approval(approval);
             }
             return Err(EXPIRED_CODE.of_replay());
         }
@@ -114,7 +116,7 @@ impl World {
         app: AppIndex,
         token: &str,
     ) -> Result<Ticket, Refusal> {
-        let known = self.refresh_tokens.get(token).ok_or(DEAD_TOKEN)?;
+        let known = self.refresh_tokens.get(token).ok_or_else(|| self.why_dead(token))?;
         let (id, rotated_out, in_flight) = (known.approval, known.rotated_out, known.in_flight);
         let approval = self.approvals.get(&id).ok_or(DEAD_TOKEN)?;
         let (subject, approved_at, used_at) =
@@ -148,6 +150,12 @@ impl World {
         Ok(Ticket { token: token.to_owned(), hold })
     }
 
+    fn why_dead(&self, token: &str) -> Refusal {
+        let user = self.deactivated_tokens.get(token);
+        let is_inactive = user.is_some_and(|user| !self.user(*user).active);
+        if is_inactive { INACTIVE_USER } else { DEAD_TOKEN }
+    }
+
     /// Carries out an accepted refresh. With rotation the old refresh token is dead from here on
     /// and the answer has a new one; without, the answer has none.
     pub(crate) fn finish_refresh(
@@ -171,7 +179,9 @@ impl World {
     /// Gives a new refresh token to an approval and marks its former ones.
     fn rotate(&mut self, id: ApprovalId) -> String {
         let of_approval = self.refresh_tokens.values_mut().filter(|token| token.approval == id);
-        of_approval.for_each(|token| token.rotated_out = true);
+        for token in of_approval {
+            token.rotated_out = true;
+        }
         self.add_refresh_token(id)
     }
 
@@ -197,7 +207,9 @@ impl World {
             .collect();
         same.sort_unstable();
         let surplus = (same.len() + 1).saturating_sub(APPROVAL_LIMIT);
-        same.into_iter().take(surplus).for_each(|oldest| self.end_approval(oldest));
+        for oldest in same.into_iter().take(surplus) {
+            self.end_approval(oldest);
+        }
         self.last_approval += 1;
         let id = ApprovalId(self.last_approval);
         let scopes = scopes.to_vec();
@@ -213,7 +225,7 @@ impl World {
         approval: Option<ApprovalId>,
         scopes: Vec<String>,
     ) -> String {
-        let org_id = self.org(subject.org).org_id.clone();
+        let org_id = self.org(subject.org).id.clone();
         let token = self.mint.access_token(&org_id);
         let expires_at = now.plus(self.app(subject.app).session_timeout);
         let session =

@@ -31,7 +31,7 @@ pub(crate) struct Org {
     /// Production or sandbox.
     pub(crate) environment: Environment,
     /// 18 characters.
-    pub(crate) org_id: String,
+    pub(crate) id: String,
     /// The host without `.localhost`: `acme.my`.
     pub(crate) my_domain: String,
     /// Calls of the data API so far, as `Sforce-Limit-Info` counts them.
@@ -45,7 +45,7 @@ pub(crate) struct User {
     /// Unique among all orgs; a sandbox's ends in its name.
     pub(crate) username: String,
     /// 18 characters.
-    pub(crate) user_id: String,
+    pub(crate) id: String,
     /// The password of the login page.
     pub(crate) password: String,
     /// First name.
@@ -228,6 +228,9 @@ pub(crate) struct World {
     pub(crate) last_approval: u64,
     /// Refresh tokens of living approvals.
     pub(crate) refresh_tokens: HashMap<String, RefreshToken>,
+    /// Refresh tokens that died with their user's deactivation: while it lasts, it is named as
+    /// the reason.
+    pub(crate) deactivated_tokens: HashMap<String, UserIndex>,
     /// Living sessions.
     pub(crate) sessions: HashMap<String, Session>,
 }
@@ -281,7 +284,7 @@ impl World {
 
     /// The identity URL of a user; on the generic host, whichever host was used to sign in.
     pub(crate) fn identity_url(&self, user: UserIndex) -> String {
-        let User { org, user_id, .. } = self.user(user);
-        format!("{}/id/{}/{user_id}", self.login_url(*org), self.org(*org).org_id)
+        let User { org, id, .. } = self.user(user);
+        format!("{}/id/{}/{id}", self.login_url(*org), self.org(*org).id)
     }
 }

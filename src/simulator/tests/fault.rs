@@ -36,7 +36,7 @@ async fn a_truncated_answer_announces_more_than_it_sends() {
     let old = sim.tokens("acme.my", PUBLIC, "ana@acme.example").await.field("refresh_token");
     sim.control("faults", json!([{ "match": { "path": TOKEN }, "then": "truncate@20" }])).await;
     let body = format!("grant_type=refresh_token&client_id={PUBLIC}&refresh_token={old}");
-    let bytes = raw_exchange(sim.simulator.port(), &body).await;
+    let bytes = raw_exchange(sim.simulator.port(), &body).await.0;
     let (head, body) = bytes.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     assert_eq!(body.len(), 20, "{body}");
@@ -44,8 +44,17 @@ async fn a_truncated_answer_announces_more_than_it_sends() {
     assert!(length.parse::<usize>().unwrap() > 400);
 }
 
-/// What arrives on a plain socket until it ends.
-async fn raw_exchange(port: u16, body: &str) -> String {
+#[tokio::test]
+async fn a_reset_is_one_on_the_wire() {
+    let sim = Fixture::start().await;
+    sim.control("faults", json!({ "match": { "path": TOKEN }, "then": "reset" })).await;
+    let (bytes, end) = raw_exchange(sim.simulator.port(), "grant_type=refresh_token").await;
+    assert_eq!(bytes, "");
+    assert_eq!(end, Err(std::io::ErrorKind::ConnectionReset));
+}
+
+/// What arrives on a plain socket until it ends, and how it ends.
+async fn raw_exchange(port: u16, body: &str) -> (String, Result<(), std::io::ErrorKind>) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let request = format!(
@@ -54,8 +63,8 @@ async fn raw_exchange(port: u16, body: &str) -> String {
     );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut bytes = Vec::new();
-    let _ = stream.read_to_end(&mut bytes).await;
-    String::from_utf8(bytes).unwrap()
+    let end = stream.read_to_end(&mut bytes).await.map(|_| ()).map_err(|error| error.kind());
+    (String::from_utf8(bytes).unwrap(), end)
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Tests over HTTP, against a simulator of their own on a free port.
 
 mod client;
+mod control;
 mod fault;
 mod flow;
 mod pages;
