@@ -11,3 +11,10 @@ mod simulator;
 mod store;
 mod tui;
 mod vault;
+
+/// Runs the program with the arguments and environment of this process and answers its exit code.
+pub fn run() -> u8 {
+    // What the system refuses here, the program works without.
+    let _ = platform::harden::harden();
+    cli::run()
+}

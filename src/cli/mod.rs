@@ -1,1 +1,204 @@
-//! (to be described)
+//! The commands: each reads its flags, asks the engine, and prints text or JSON.
+//!
+//! A front end like the dashboard: it knows neither store nor network. It prompts only where
+//! standard input is a terminal, and ends with the exit codes of product.md.
+
+mod app;
+mod args;
+mod bulk;
+mod context;
+mod demo;
+mod edit;
+mod key;
+mod output;
+mod read;
+mod setup;
+mod signals;
+mod simulate;
+mod test;
+mod token;
+
+use clap::{CommandFactory, Parser};
+
+use crate::config::locations::Locations;
+use crate::config::settings::Config;
+use crate::engine::outcome::FailureDetail;
+use crate::engine::{Failure, Settings, exit};
+use crate::platform;
+use args::{Arguments, Command};
+use context::Context;
+use output::{Done, Ended, Output};
+
+/// Environment variable that names the file with the passphrase.
+const PASSPHRASE_FILE: &str = "ORGKEY_PASSPHRASE_FILE";
+/// Name of systemd's credential with the passphrase.
+const SYSTEMD_CREDENTIAL: &str = "orgkey-passphrase";
+
+/// Runs the program and answers its exit code.
+pub(crate) fn run() -> u8 {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
+    let output = Output { json: arguments.json };
+    match dispatch(arguments, output) {
+        Ok(()) => 0,
+        Err(Ended::Code(code)) => code,
+        Err(Ended::Failure(failure)) => {
+            output.failure(&failure);
+            failure.exit_code
+        }
+    }
+}
+
+/// Help and version are data; everything else that clap says is a usage error.
+fn usage(error: &clap::Error) -> u8 {
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    if error.use_stderr() && json {
+        let text = error.to_string();
+        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        let failure = usage_failure(message, "see orgkey --help");
+        Output { json }.failure(&failure);
+        return exit::USAGE;
+    }
+    let printed = error.print();
+    match (error.use_stderr(), printed) {
+        (true, _) => exit::USAGE,
+        (false, Ok(())) => 0,
+        (false, Err(error)) => match Ended::from(error) {
+            Ended::Code(code) => code,
+            Ended::Failure(failure) => failure.exit_code,
+        },
+    }
+}
+
+/// A command line that can't be meant.
+fn usage_failure(message: &str, remedy: &str) -> Failure {
+    Failure {
+        code: "usage".into(),
+        message: crate::domain::text::clean_and_mask(message),
+        remedy: remedy.into(),
+        exit_code: exit::USAGE,
+        detail: FailureDetail::None,
+    }
+}
+
+fn dispatch(arguments: Arguments, output: Output) -> Done {
+    match arguments.command {
+        None => Err(usage_failure(
+            "the dashboard needs a terminal, and a command was not given",
+            "see orgkey --help for the commands",
+        )
+        .into()),
+        Some(Command::Completions { shell }) => completions(shell, output),
+        Some(Command::Man) => man(output),
+        Some(Command::Simulate(simulate)) => simulate::run(&simulate, output),
+        Some(Command::Demo) => demo::run(output),
+        Some(Command::Token(token)) => token::run(token, settings()?, output),
+        Some(command) => {
+            let settings = settings()?;
+            signals::block_on(settings, |engine| async move {
+                perform(command, &Context { engine, output }).await
+            })
+        }
+    }
+}
+
+async fn perform(command: Command, context: &Context) -> Done {
+    match command {
+        Command::Save(save) => edit::save(save, context).await,
+        Command::Setup(setup) => setup::run(setup, context).await,
+        Command::Test(test) => test::run(test, context).await,
+        Command::Reset(reset) => edit::reset(reset, context).await,
+        Command::Use(place) => edit::put_in_use(place.address, context).await,
+        Command::List => read::list(context).await,
+        Command::Show(named) => read::show(named, context).await,
+        Command::Delete(delete) => edit::delete(delete, context).await,
+        Command::App(app) => app::run(app, context).await,
+        Command::Key(key) => key::run(key, context).await,
+        // These need no engine, or bring their own.
+        Command::Token(_)
+        | Command::Simulate(_)
+        | Command::Demo
+        | Command::Completions { .. }
+        | Command::Man => Ok(()),
+    }
+}
+
+/// Reads where everything lies, config.toml, and which file opens the key.
+fn settings() -> Result<Settings, Ended> {
+    let locations = Locations::from_environment().map_err(|error| {
+        Ended::from(Failure {
+            code: "no_home".into(),
+            message: error.to_string(),
+            remedy: error.remedy().into(),
+            exit_code: exit::INVALID,
+            detail: FailureDetail::None,
+        })
+    })?;
+    let config = read_config(&locations).map_err(Failure::from)?;
+    let passphrase_file = std::env::var_os(PASSPHRASE_FILE)
+        .filter(|path| !path.is_empty())
+        .map(std::path::PathBuf::from)
+        .or_else(|| platform::secret_file::systemd_credential(SYSTEMD_CREDENTIAL));
+    Ok(Settings { locations, config, passphrase_file })
+}
+
+fn read_config(locations: &Locations) -> Result<Config, crate::engine::Error> {
+    let path = locations.config_file();
+    match platform::files::read_trusted_file(&path)? {
+        None => Ok(Config::default()),
+        Some(text) => Ok(Config::parse(&text, &path)?),
+    }
+}
+
+fn completions(shell: clap_complete::Shell, output: Output) -> Done {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "orgkey", &mut script);
+    output.text(&String::from_utf8_lossy(&script))
+}
+
+fn man(output: Output) -> Done {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(Arguments::command()).render(&mut page)?;
+    output.text(&String::from_utf8_lossy(&page))
+}
+
+/// An answer of another kind than the operation has: a fault of this program.
+fn unexpected() -> Ended {
+    Failure {
+        code: "unexpected".into(),
+        message: "the engine answered something else than was asked".into(),
+        remedy: "please report it".into(),
+        exit_code: exit::UNEXPECTED,
+        detail: FailureDetail::None,
+    }
+    .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn no_flag_takes_the_value_of_a_secret() {
+        let mut commands = vec![Arguments::command()];
+        while let Some(command) = commands.pop() {
+            for argument in command.get_arguments() {
+                let id = argument.get_id().as_str();
+                let is_secret =
+                    ["password", "passphrase", "secret", "refresh", "code", "access_token"]
+                        .iter()
+                        .any(|word| id.contains(word));
+                let allowed = matches!(id, "secret_from" | "no_passphrase");
+                assert!(!is_secret || allowed, "{id} of {}", command.get_name());
+            }
+            commands.extend(command.get_subcommands().cloned());
+        }
+    }
+}

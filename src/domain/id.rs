@@ -446,7 +446,7 @@ mod tests {
             ),
             (
                 "00D5G00000aBc1XEAR",
-                "the suffix of the Org ID should be MAS, not EAR: a letter has the wrong case or was mistyped in characters 1 to 5 and 11 to 15",
+                "the suffix of the Org ID should be UAS, not EAR: a letter has the wrong case or was mistyped in characters 1 to 5 and 11 to 15",
             ),
             (
                 "00D5g00000Аbc1X",

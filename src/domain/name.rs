@@ -66,17 +66,26 @@ pub(crate) enum NameError {
     FirstCharacter(String),
     /// A character other than letters, digits, `.`, `_` and `-`.
     #[error(
-        "character {position} of the name is '{shown}'; a name has letters, digits, '.', '_' and '-'"
+        "character {position} of the name is {shown}; a name has letters, digits, '.', '_' and '-'"
     )]
     Character {
         /// Counted from 1.
         position: usize,
-        /// The character, made printable.
+        /// The character in quotes, made printable.
         shown: String,
     },
     /// What follows the slash is no environment.
     #[error("'{0}' is no environment: write NAME/production or NAME/sandbox")]
     Environment(String),
+}
+
+/// One character as it may stand between quotes.
+fn shown(character: char) -> String {
+    if character.is_whitespace() {
+        "a blank".to_owned()
+    } else {
+        format!("'{}'", text::clean(&character.to_string()))
+    }
 }
 
 /// The name of a connection: 1 to 64 letters, digits, `.`, `_`, `-`, unique without regard to case.
@@ -95,7 +104,7 @@ impl ConnectionName {
         }
         for (index, character) in name.chars().enumerate() {
             if !character.is_ascii_alphanumeric() && !matches!(character, '.' | '_' | '-') {
-                let shown = text::clean(&character.to_string());
+                let shown = shown(character);
                 return Err(NameError::Character { position: index + 1, shown });
             }
         }
@@ -203,6 +212,10 @@ mod tests {
         let table = [
             ("", "the name is empty"),
             ("a/b", "character 2 of the name is '/'; a name has letters, digits, '.', '_' and '-'"),
+            (
+                "a b",
+                "character 2 of the name is a blank; a name has letters, digits, '.', '_' and '-'",
+            ),
             ("-rf", "the name starts with '-'; it starts with a letter or a digit"),
             (
                 "../x",

@@ -2,11 +2,286 @@
 //! [`Operation`] and get the same [`Event`]s; neither reaches around it.
 //!
 //! It brings store, vault, oauth and net together in an order that is the safety argument
-//! (design: an exchange). It knows no terminal and no screen.
+//! (design: an exchange): one at a time per credential across processes, the intent durable
+//! before the request leaves, the answer durable before anyone hears of it. It knows no terminal
+//! and no screen.
 
+mod apps;
+mod check;
+mod clock;
+mod delete;
+mod drain;
+mod edit;
+mod error;
+mod key_folder;
+mod keyring;
+mod lock;
 pub(crate) mod operation;
 pub(crate) mod outcome;
+mod probe;
+mod refresh;
+mod revoke;
+mod save;
+mod seal;
+mod select;
 pub(crate) mod sensitive;
+mod setup;
+mod sign_in;
+mod token;
 
-pub(crate) use operation::Operation;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use tokio::sync::{mpsc, watch};
+
+use crate::config::locations::Locations;
+use crate::config::settings::Config;
+use crate::domain::audit::{AuditEntry, AuditEvent};
+use crate::domain::credential::Credential;
+use crate::domain::record::RecordId;
+use crate::domain::text;
+use crate::net::{self, HttpClient};
+use crate::platform;
+use crate::store::owner::StoreThread;
+use crate::store::{CredentialRow, Durability, Store};
+use crate::vault::data_key::DataKey;
+use crate::vault::key_files::KeyFiles;
+use key_folder::PrivateFolder;
+
+pub(crate) use clock::now;
+pub(crate) use error::{Error, Invalid, exit, exit_code_of};
+pub(crate) use operation::{Operation, Selection};
 pub(crate) use outcome::{Event, Failure, Outcome, Progress};
+use select::PlainName;
+pub(crate) use token::serve_stored;
+
+/// Events that an asker may be behind; more are dropped, the last one never is.
+const EVENT_BUFFER: usize = 64;
+
+/// What an engine is made with.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Where everything lies.
+    pub(crate) locations: Locations,
+    /// config.toml.
+    pub(crate) config: Config,
+    /// File with the passphrase of the sealing key (`ORGKEY_PASSPHRASE_FILE`, or systemd's
+    /// credential).
+    pub(crate) passphrase_file: Option<PathBuf>,
+}
+
+/// The engine in this process.
+pub(crate) struct Engine {
+    settings: Settings,
+    store: StoreThread,
+    store_id: RecordId,
+    keys: KeyFiles<PrivateFolder>,
+    key: Mutex<Option<Arc<DataKey>>>,
+    http: OnceLock<HttpClient>,
+    who: String,
+    /// Exchanges that were sent and are not durable yet.
+    exchanges: watch::Sender<usize>,
+}
+
+/// Tells the asker what is going on. An asker that is gone, or behind, is no reason to stop.
+#[derive(Clone)]
+pub(crate) struct Reporter(Option<mpsc::Sender<Event>>);
+
+impl Reporter {
+    /// Tells a step.
+    fn progress(&self, progress: Progress) {
+        self.send(Event::Progress(progress));
+    }
+
+    /// Tells something that stops nothing.
+    fn note(&self, note: String) {
+        self.send(Event::Note(note));
+    }
+
+    fn send(&self, event: Event) {
+        if let Some(sender) = &self.0 {
+            let _ = sender.try_send(event);
+        }
+    }
+}
+
+impl Engine {
+    /// Opens the store and makes the engine. No network, no key and no certificate is touched yet.
+    pub(crate) fn open(settings: Settings) -> Result<Arc<Self>, Error> {
+        let store = open_store(&settings.locations, Durability::Full)?;
+        let store_id = store.store_id();
+        let keys = KeyFiles::new(PrivateFolder(settings.locations.key_folder().to_owned()));
+        Ok(Arc::new(Self {
+            keys,
+            store: StoreThread::start(store)?,
+            store_id,
+            key: Mutex::new(None),
+            http: OnceLock::new(),
+            who: who_in_words(),
+            exchanges: watch::channel(0).0,
+            settings,
+        }))
+    }
+
+    /// Begins an operation. It runs to its end even when the receiver is dropped, but for the
+    /// steps before anything was sent.
+    pub(crate) fn submit(self: &Arc<Self>, operation: Operation) -> mpsc::Receiver<Event> {
+        let (sender, receiver) = mpsc::channel(EVENT_BUFFER);
+        let engine = Arc::clone(self);
+        tokio::spawn(async move {
+            let reporter = Reporter(Some(sender.clone()));
+            let result = tokio::select! {
+                result = engine.run(operation, reporter) => result,
+                () = sender.closed() => return,
+            };
+            // The last event waits for room: an answer is never dropped.
+            let _ = sender.send(Event::Done(result)).await;
+        });
+        receiver
+    }
+
+    /// Runs an operation to its end.
+    pub(crate) async fn run(
+        self: &Arc<Self>,
+        operation: Operation,
+        reporter: Reporter,
+    ) -> Result<Outcome, Failure> {
+        self.perform(operation, &reporter).await.map_err(Failure::from)
+    }
+
+    /// What it was made with.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Waits until nothing that was sent is still to be made durable.
+    pub(crate) async fn settled(&self) {
+        let mut exchanges = self.exchanges.subscribe();
+        // The sender lives as long as `self`, so this ends only when the count is 0.
+        let _ = exchanges.wait_for(|count| *count == 0).await;
+    }
+
+    async fn perform(
+        self: &Arc<Self>,
+        operation: Operation,
+        reporter: &Reporter,
+    ) -> Result<Outcome, Error> {
+        match operation {
+            Operation::List => self.list().await,
+            Operation::Show(selection) => {
+                let row = self.select(&selection, PlainName::InUse).await?;
+                Ok(Outcome::Credential(Box::new(row.credential)))
+            }
+            Operation::History(selection) => self.history(&selection).await,
+            Operation::Save(requests) => self.save(requests, reporter).await,
+            Operation::Reset(request) => self.reset(request, reporter).await,
+            Operation::DiscardPending(selection) => self.discard_pending(&selection).await,
+            Operation::Use(address) => self.put_in_use(address).await,
+            Operation::Delete(request) => self.delete(request, reporter).await,
+            Operation::BeginSetup(request) => self.begin_setup(request).await,
+            Operation::CompleteSetup(request) => self.complete_setup(request, reporter).await,
+            Operation::ShowSetup(selection) => self.show_setup(&selection).await,
+            Operation::AbandonSetup(selection) => self.abandon_setup(&selection).await,
+            Operation::Test(selection) => self.test(&selection, reporter).await,
+            Operation::Token(request) => self.token(request, reporter).await,
+            Operation::Apps => self.apps().await.map(Outcome::Apps),
+            Operation::AddApps(requests) => self.add_apps(requests).await,
+            Operation::EditApp(request) => self.edit_app(request).await,
+            Operation::DeleteApp(name) => self.delete_app(name).await,
+            Operation::TestApp(name) => self.test_app(&name).await,
+            Operation::KeyStatus => self.key_report(None),
+            Operation::CreateKey(request) => self.create_key(request).await,
+            Operation::OpenKey(passphrase) => self.open_key(passphrase).await,
+            Operation::LockKey => self.lock_key(),
+        }
+    }
+
+    async fn list(&self) -> Result<Outcome, Error> {
+        let rows = self.store.call(|store| store.credentials()).await?;
+        Ok(Outcome::Credentials(rows.into_iter().map(|row| row.credential).collect()))
+    }
+
+    async fn history(&self, selection: &Selection) -> Result<Outcome, Error> {
+        let id = self.select(selection, PlainName::InUse).await?.id;
+        Ok(Outcome::History(self.store.call(move |store| store.checks(id)).await?))
+    }
+
+    /// Finds the credential that is meant.
+    async fn select(
+        &self,
+        selection: &Selection,
+        plain: PlainName,
+    ) -> Result<CredentialRow, Error> {
+        let selection = selection.clone();
+        self.store.call(move |store| Ok(select::select(store, &selection, plain))).await?
+    }
+
+    /// A credential as it stands now.
+    async fn reload(&self, id: RecordId) -> Result<CredentialRow, Error> {
+        Ok(self.store.call(move |store| store.credential(id)).await?)
+    }
+
+    /// The one HTTP client, made at its first use: reading the system's certificates takes time
+    /// that a command without network does not spend.
+    fn http(&self) -> Result<&HttpClient, Error> {
+        if let Some(client) = self.http.get() {
+            return Ok(client);
+        }
+        let client = HttpClient::new(&net_settings(&self.settings.config))?;
+        Ok(self.http.get_or_init(|| client))
+    }
+
+    /// An audit row of now, by who runs this process.
+    fn audit(&self, event: AuditEvent, credential: &Credential, detail: String) -> AuditEntry {
+        self.audit_of(event, credential.address.to_string(), detail, None)
+    }
+
+    /// An audit row with the admin's own words.
+    fn audit_of(
+        &self,
+        event: AuditEvent,
+        subject: String,
+        detail: String,
+        reason: Option<&str>,
+    ) -> AuditEntry {
+        AuditEntry {
+            at: now(),
+            event,
+            subject,
+            detail,
+            reason: reason.map(text::clean_and_mask).unwrap_or_default(),
+            who: self.who.clone(),
+        }
+    }
+}
+
+/// Opens the store with its folders; private from the first byte.
+fn open_store(locations: &Locations, durability: Durability) -> Result<Store, Error> {
+    for folder in locations.private_folders() {
+        platform::files::create_private_folder(folder)?;
+    }
+    let path = locations.store_file();
+    match platform::files::create_private_file(&path) {
+        Ok(_) => {}
+        Err(error) if error.is_there_already() => platform::files::check_private(&path)?,
+        Err(error) => return Err(error.into()),
+    }
+    Ok(Store::open(&path, durability, &platform::who::host_mark())?)
+}
+
+/// How the HTTP client is made: what the configuration says, within the program's own limits.
+fn net_settings(config: &Config) -> net::Settings {
+    net::Settings {
+        policy: config.host_policy(),
+        connect_timeout: net::DEFAULT_CONNECT_TIMEOUT.min(config.network.deadline),
+        deadline: config.network.deadline,
+        user_agent: concat!("orgkey/", env!("CARGO_PKG_VERSION")).to_owned(),
+    }
+}
+
+/// Who runs this process, as one JSON object for the audit.
+fn who_in_words() -> String {
+    let mut who = platform::who::Who::of_this_process();
+    who.ask_tmux();
+    serde_json::to_string(&who).unwrap_or_else(|_| "{}".into())
+}

@@ -42,8 +42,8 @@ pub(crate) enum Operation {
     Token(TokenRequest),
     /// All apps. Answers [`super::Outcome::Apps`].
     Apps,
-    /// Add an app. Answers [`super::Outcome::Apps`] with that one.
-    AddApp(AppRequest),
+    /// Add apps: all of them or none. Answers [`super::Outcome::Apps`] with those.
+    AddApps(Vec<AppRequest>),
     /// Change an app; what is `None` stays. Answers [`super::Outcome::Apps`] with that one.
     EditApp(AppRequest),
     /// Remove an app that no credential uses. Answers [`super::Outcome::Done`].
@@ -65,7 +65,8 @@ pub(crate) enum Operation {
 pub(crate) struct Selection {
     /// As the caller named it.
     pub(crate) target: Target,
-    /// Refuse (exit 6) when it is of the other environment; it also settles a plain name.
+    /// Refuse (exit 6) when it is of the other environment; with it a plain name is never
+    /// ambiguous.
     pub(crate) expect: Option<Environment>,
 }
 
@@ -93,12 +94,24 @@ pub(crate) struct SaveRequest {
     pub(crate) login_url: Option<String>,
     /// Name of the app; `default` when empty.
     pub(crate) app: Option<String>,
+    /// An app that is added along with it, in place of `app`.
+    pub(crate) inline_app: Option<InlineApp>,
     /// In the admin's order.
     pub(crate) tags: Vec<String>,
     /// For the audit.
     pub(crate) reason: Option<String>,
     /// Line in the file that it came from, for error messages.
     pub(crate) line: Option<u64>,
+}
+
+/// An app given by its client ID alone: the one that has it, or a new one named like the
+/// connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct InlineApp {
+    /// Consumer Key.
+    pub(crate) client_id: String,
+    /// Consumer Secret.
+    pub(crate) client_secret: Option<Sensitive>,
 }
 
 /// Edits of saved credentials; what is `None` stays as it is.
@@ -189,6 +202,8 @@ pub(crate) struct AppRequest {
     pub(crate) rotate_every: Option<u64>,
     /// For the audit.
     pub(crate) reason: Option<String>,
+    /// Line in the file that it came from, for error messages.
+    pub(crate) line: Option<u64>,
 }
 
 /// How the sealing key is to be protected.

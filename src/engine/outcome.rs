@@ -62,6 +62,8 @@ pub(crate) enum Progress {
 pub(crate) enum Event {
     /// What is going on.
     Progress(Progress),
+    /// Something worth knowing that stops nothing; one line, cleaned.
+    Note(String),
     /// The end.
     Done(Result<Outcome, Failure>),
 }

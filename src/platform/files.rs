@@ -120,6 +120,11 @@ impl FileError {
         }
     }
 
+    /// Whether the system says that there is something of that name already.
+    pub(crate) fn is_there_already(&self) -> bool {
+        matches!(self, Self::System { source, .. } if source.kind() == io::ErrorKind::AlreadyExists)
+    }
+
     /// Whether the system says that there is nothing of that name.
     pub(crate) fn is_missing(&self) -> bool {
         matches!(self, Self::System { source, .. } if source.kind() == io::ErrorKind::NotFound)

@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 /// Longest answer that is taken, in bytes.
-const ANSWER_LIMIT: usize = 1024;
+const ANSWER_LIMIT: usize = 8 * 1024;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -23,8 +23,8 @@ pub(crate) enum PromptError {
     /// Ctrl-C, or the terminal was closed.
     #[error("the question was not answered")]
     Interrupted,
-    /// Longer than 1024 bytes.
-    #[error("the answer is longer than 1024 bytes")]
+    /// Longer than 8192 bytes.
+    #[error("the answer is longer than 8192 bytes")]
     TooLong,
     /// Not UTF-8.
     #[error("the answer is not UTF-8 text")]

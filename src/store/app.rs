@@ -11,6 +11,9 @@ use crate::domain::audit::AuditEntry;
 /// A client secret to be kept: its row, bound into the seal, and the sealed value.
 pub(crate) type SealedSecret = (RecordId, Vec<u8>);
 
+/// An app to be added, with its secret, if it has one, and its audit row.
+pub(crate) type NewApp = (App, Option<SealedSecret>, AuditEntry);
+
 const SELECT: &str = "
     SELECT name, client_id, redirect_uris, scopes, flows, private_key_file, certificate_file,
            rotation, idle_limit, session_timeout, rotate_every,
@@ -44,31 +47,9 @@ impl Store {
             .map_err(Error::from)
     }
 
-    /// Adds an app with its secret, if it has one.
-    pub(crate) fn insert_app(
-        &mut self,
-        app: &App,
-        secret: Option<&SealedSecret>,
-        entry: &AuditEntry,
-    ) -> Result<(), Error> {
-        self.write(|transaction| {
-            let taken = transaction
-                .query_row(
-                    "SELECT 1 FROM app WHERE name_folded = ?1",
-                    [app.name.to_ascii_lowercase()],
-                    |_| Ok(()),
-                )
-                .optional()?
-                .is_some();
-            if taken {
-                return Err(Error::Exists(format!("the app {}", app.name)));
-            }
-            write(transaction, app)?;
-            if let Some(secret) = secret {
-                write_secret(transaction, &app.name, secret)?;
-            }
-            append(transaction, entry)
-        })
+    /// Adds apps: all or none.
+    pub(crate) fn insert_apps(&mut self, new: &[NewApp]) -> Result<(), Error> {
+        self.write(|transaction| new.iter().try_for_each(|app| insert(transaction, app)))
     }
 
     /// Changes an app; its secret is replaced by `secret`, removed by `remove_secret`, else kept.
@@ -113,6 +94,29 @@ impl Store {
         let rows = statement.query_map([name], |row| row.get(0))?;
         rows.map(|row| row.map_err(Error::from)).collect()
     }
+}
+
+/// Adds an app whose name is free.
+pub(super) fn insert(
+    transaction: &Transaction<'_>,
+    (app, secret, entry): &NewApp,
+) -> Result<(), Error> {
+    let taken = transaction
+        .query_row(
+            "SELECT 1 FROM app WHERE name_folded = ?1",
+            [app.name.to_ascii_lowercase()],
+            |_| Ok(()),
+        )
+        .optional()?
+        .is_some();
+    if taken {
+        return Err(Error::Exists(format!("the app {}", app.name)));
+    }
+    write(transaction, app)?;
+    if let Some(secret) = secret {
+        write_secret(transaction, &app.name, secret)?;
+    }
+    append(transaction, entry)
 }
 
 fn write(transaction: &Transaction<'_>, app: &App) -> Result<(), Error> {

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params};
 
 use super::audit::append;
-use super::{Error, RecordId, Store, damaged};
+use super::{Error, NewApp, OwedRow, RecordId, Store, damaged};
 use crate::domain::app::Flow;
 use crate::domain::audit::AuditEntry;
 use crate::domain::credential::{
@@ -52,6 +52,8 @@ pub(crate) struct CredentialEdit {
     pub(crate) rename: Option<ConnectionName>,
     /// The account and host, as they are or as they become.
     pub(crate) account: PendingEdit,
+    /// Whether `account` differs from what a sign-in was asked for until now.
+    pub(crate) account_changes: bool,
     /// Whether `account` waits for its first sign-in, because a token lives.
     pub(crate) stage: bool,
     /// In the admin's order.
@@ -116,12 +118,14 @@ impl Store {
         find(&self.connection, id)?.ok_or(Error::Stale)
     }
 
-    /// Saves new credentials and their audit rows: all or none.
+    /// Saves new credentials, the apps that come with them, and the audit rows: all or none.
     pub(crate) fn insert_credentials(
         &mut self,
+        apps: &[NewApp],
         new: &[(NewCredential, AuditEntry)],
     ) -> Result<(), Error> {
         self.write(|transaction| {
+            apps.iter().try_for_each(|app| super::app::insert(transaction, app))?;
             for (credential, entry) in new {
                 insert(transaction, credential)?;
                 append(transaction, entry)?;
@@ -145,6 +149,11 @@ impl Store {
                 "UPDATE credential SET tags = ?2 WHERE id = ?1",
                 (id.0, join(&edit.tags)),
             )?;
+            if edit.account_changes {
+                // A pending sign-in was begun for the account as it was.
+                transaction
+                    .execute("DELETE FROM authorization WHERE credential_id = ?1", [id.0])?;
+            }
             if edit.stage {
                 stage(transaction, id, &edit.account)?;
             } else {
@@ -183,12 +192,17 @@ impl Store {
     }
 
     /// Removes a credential with all that hangs on it, and its connection when it was the last.
+    /// What its tokens are owed at Salesforce is kept in the same commit.
     pub(crate) fn delete_credential(
         &mut self,
         id: RecordId,
+        owed: &[OwedRow],
         entry: &AuditEntry,
     ) -> Result<(), Error> {
         self.write(|transaction| {
+            for debt in owed {
+                super::revocation::insert(transaction, debt)?;
+            }
             let connection: [u8; 16] = transaction
                 .query_row("SELECT connection_id FROM credential WHERE id = ?1", [id.0], |row| {
                     row.get(0)

@@ -24,6 +24,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 
 use crate::domain::record::RecordId;
 
+pub(crate) use app::{NewApp, SealedSecret};
 pub(crate) use authorization::AuthorizationRow;
 pub(crate) use credential::{CredentialEdit, CredentialRow, NewCredential};
 pub(crate) use exchange::{IntentOperation, IntentRow};

@@ -93,7 +93,8 @@ impl Store {
     }
 }
 
-fn insert(transaction: &Transaction<'_>, owed: &OwedRow) -> Result<(), Error> {
+/// Writes a debt.
+pub(super) fn insert(transaction: &Transaction<'_>, owed: &OwedRow) -> Result<(), Error> {
     transaction.execute(
         "INSERT INTO revocation_owed
              (id, name, environment, org_id, user_id, login_url, since, sealed)

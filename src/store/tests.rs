@@ -39,7 +39,7 @@ fn save(store: &mut Store, address: &Address) -> Result<(), Error> {
         app: "default".into(),
         tags: vec!["eu".into(), "billing".into()],
     };
-    store.insert_credentials(&[(new, entry(AuditEvent::CredentialSaved))])
+    store.insert_credentials(&[], &[(new, entry(AuditEvent::CredentialSaved))])
 }
 
 fn saved(store: &mut Store) -> RecordId {
@@ -217,13 +217,13 @@ fn deleting_the_one_in_use_leaves_the_other_in_use_and_the_last_takes_the_name_a
     save(&mut store, &address("acme", Environment::Sandbox)).unwrap();
     let deleted = entry(AuditEvent::CredentialDeleted);
     let production = store.credentials_of(&name).unwrap()[0].id;
-    store.delete_credential(production, &deleted).unwrap();
+    store.delete_credential(production, &[], &deleted).unwrap();
     let left = store.credentials_of(&name).unwrap();
     assert_eq!(left.len(), 1);
     assert!(left[0].credential.in_use);
-    store.delete_credential(left[0].id, &deleted).unwrap();
+    store.delete_credential(left[0].id, &[], &deleted).unwrap();
     assert!(store.credentials_of(&name).unwrap().is_empty());
-    assert_eq!(store.delete_credential(left[0].id, &deleted), Err(Error::Stale));
+    assert_eq!(store.delete_credential(left[0].id, &[], &deleted), Err(Error::Stale));
     save(&mut store, &address("ACME", Environment::Sandbox)).unwrap();
 }
 

@@ -86,7 +86,7 @@ pub(crate) struct Created {
 }
 
 /// The key files of one store, in a folder.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct KeyFiles<F> {
     folder: F,
 }

@@ -221,6 +221,14 @@ faults!(
     WrongOrg = "wrong_org", WrongAccount:
         "says that the token belongs to another org",
         "compare Org ID and login URL (orgkey show), correct them with Reset, then set up the OAuth token again";
+    /// A token that was granted no scope for the API.
+    NoApiScope = "no_api_scope", Limited:
+        "knows the token, but it has no scope for the API",
+        "add the scope 'Manage user data via APIs (api)' to the app and to orgkey app edit --scopes, then set up the OAuth token again";
+    /// A refresh that brought another account's token.
+    ForeignRefresh = "foreign_refresh", WrongAccount:
+        "answered the refresh with another account's token; it is kept, not served",
+        "tell the org's admin, then set up the OAuth token again";
     /// No API for this edition or user.
     ApiDisabled = "api_disabled", Limited:
         "does not let this user or org use the API",

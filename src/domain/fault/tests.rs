@@ -268,6 +268,8 @@ fn every_kind_that_has_a_text_is_reached_by_a_row() {
         })
         .collect();
     let expected = [
+        Kind::NoApiScope,
+        Kind::ForeignRefresh,
         Kind::LoginHostMoved,
         Kind::NotAnOAuthAnswer,
         Kind::TokenResponseInvalid,

@@ -1,0 +1,170 @@
+//! `app`: the registration of an org's app with orgkey.
+
+use serde_json::json;
+
+use crate::domain::app::{App as Registration, AppOrigin};
+use crate::engine::operation::AppRequest;
+use crate::engine::sensitive::Sensitive;
+use crate::engine::{Error, Failure, Operation, Outcome, exit};
+use crate::platform;
+
+use super::args::{App, AppAdd, AppFields};
+use super::context::{Context, read_stdin};
+use super::edit::confirm;
+use super::output::{Done, Ended, app_json};
+use super::{bulk, unexpected};
+
+/// Longest client secret that is read, in bytes.
+const SECRET_LIMIT: u64 = 1024;
+
+/// Adds, lists, shows, edits, tests or deletes an app.
+pub(crate) async fn run(app: App, context: &Context) -> Done {
+    match app {
+        App::Add(add) => add_apps(add, context).await,
+        App::List => {
+            let apps = apps(Operation::Apps, context).await?;
+            print_list(&apps, context)
+        }
+        App::Show { name } => {
+            let app = one(&name, context).await?;
+            print_one(&app, context)
+        }
+        App::Edit(edit) => {
+            let request = request(edit.name, edit.fields)?;
+            let changed = apps(Operation::EditApp(request), context).await?;
+            changed.iter().try_for_each(|app| print_one(app, context))
+        }
+        App::Test { name } => test(name, context).await,
+        App::Delete { name, confirm: confirmed } => {
+            let app = one(&name, context).await?;
+            confirm(&app.name, confirmed.as_deref(), context).await?;
+            context.ask(Operation::DeleteApp(app.name.clone())).await?;
+            if context.output.json {
+                return context.output.object(&json!({ "schema": 1, "deleted": [app.name] }));
+            }
+            context.output.text(&format!("the app {} deleted", app.name))
+        }
+    }
+}
+
+async fn add_apps(add: AppAdd, context: &Context) -> Done {
+    let requests = match add.from {
+        Some(file) => bulk::app_requests(&file)?,
+        None => vec![request(add.flags.name.unwrap_or_default(), add.flags.fields)?],
+    };
+    let added = apps(Operation::AddApps(requests), context).await?;
+    if let [app] = added.as_slice() {
+        return print_one(app, context);
+    }
+    print_list(&added, context)
+}
+
+async fn apps(operation: Operation, context: &Context) -> Result<Vec<Registration>, Ended> {
+    match context.ask(operation).await? {
+        Outcome::Apps(apps) => Ok(apps),
+        _ => Err(unexpected()),
+    }
+}
+
+async fn one(name: &str, context: &Context) -> Result<Registration, Ended> {
+    let all = apps(Operation::Apps, context).await?;
+    all.into_iter().find(|app| app.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
+        let name = crate::domain::text::clean_and_mask(name);
+        Failure::from(Error::NotFound(format!("app {name}"))).into()
+    })
+}
+
+/// The flags as a request; a secret comes from a file or standard input.
+fn request(name: String, fields: AppFields) -> Result<AppRequest, Ended> {
+    let client_secret = fields.secret_from.as_deref().map(read_secret).transpose()?;
+    let some = |words: Vec<String>| (!words.is_empty()).then_some(words);
+    Ok(AppRequest {
+        name,
+        client_id: fields.client_id,
+        client_secret,
+        redirect_uris: some(fields.redirect_uris),
+        scopes: fields.scopes.map(|scopes| vec![scopes]),
+        flows: None,
+        rotation: fields.rotation,
+        session_timeout: fields.session_timeout.map(|span| span.as_secs()),
+        idle_limit: fields.idle_limit.map(|span| span.as_secs()),
+        rotate_every: fields.rotate_every.map(|span| span.as_secs()),
+        reason: fields.reason,
+        line: None,
+    })
+}
+
+/// Reads a secret from a private file, or from standard input.
+pub(crate) fn read_secret(source: &str) -> Result<Sensitive, Ended> {
+    if source == "-" {
+        return read_stdin(SECRET_LIMIT);
+    }
+    platform::secret_file::read_secret_file(std::path::Path::new(source))
+        .map(Sensitive)
+        .map_err(|error| Failure::from(Error::from(error)).into())
+}
+
+fn print_list(apps: &[Registration], context: &Context) -> Done {
+    if context.output.json {
+        let all: Vec<_> = apps.iter().map(app_json).collect();
+        return context.output.object(&json!({ "schema": 1, "apps": all }));
+    }
+    if apps.is_empty() {
+        context.output.say("no app is known yet: orgkey app add default --client-id ID");
+        return Ok(());
+    }
+    let width = apps.iter().map(|app| app.name.len()).max().unwrap_or(0).max(4);
+    let mut table = format!("{:width$}  {:8}  {:6}  CLIENT ID\n", "NAME", "KEPT IN", "SECRET");
+    for app in apps {
+        let place = match app.origin {
+            AppOrigin::Config => "config",
+            AppOrigin::Store => "store",
+        };
+        let secret = if app.has_secret { "yes" } else { "no" };
+        table.push_str(&format!("{:width$}  {place:8}  {secret:6}  {}\n", app.name, app.client_id));
+    }
+    context.output.text(&table)
+}
+
+fn print_one(app: &Registration, context: &Context) -> Done {
+    if context.output.json {
+        return context.output.object(&json!({ "schema": 1, "app": app_json(app) }));
+    }
+    let place = match app.origin {
+        AppOrigin::Config => "config.toml",
+        AppOrigin::Store => "the store",
+    };
+    let redirect_uris = if app.redirect_uris.is_empty() {
+        crate::domain::app::DEFAULT_REDIRECT_URI.to_owned()
+    } else {
+        app.redirect_uris.join("\n                ")
+    };
+    context.output.text(&format!(
+        "{}  kept in {place}\n  Client ID     {}\n  Secret        {}\n  Redirect URI  {redirect_uris}\n  Scopes        {}\n",
+        app.name,
+        app.client_id,
+        if app.has_secret { "kept" } else { "none" },
+        app.scopes.join(" ")
+    ))
+}
+
+async fn test(name: String, context: &Context) -> Done {
+    let Outcome::AppTested(report) = context.ask(Operation::TestApp(name)).await? else {
+        return Err(unexpected());
+    };
+    let good = report.findings.iter().all(|finding| finding.good);
+    if context.output.json {
+        context.output.object(&json!({
+            "schema": 1, "app": report.app.name, "good": good, "findings": report.findings,
+        }))?;
+    } else {
+        for finding in &report.findings {
+            let mark = if finding.good { '+' } else { '#' };
+            context.output.text(&format!("{mark} {}", finding.message))?;
+            if !finding.remedy.is_empty() {
+                context.output.text(&format!("  {}", finding.remedy))?;
+            }
+        }
+    }
+    if good { Ok(()) } else { Err(Ended::Code(exit::INVALID)) }
+}

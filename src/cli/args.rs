@@ -1,0 +1,384 @@
+//! The command line: names, flags and their help, in one declaration that completions and the man
+//! page are made from. No flag takes a secret's value.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::domain::app::{Flow, Rotation};
+use crate::domain::name::{Address, Environment, Target};
+use crate::domain::time::parse_span;
+
+/// OAuth credential console for Salesforce orgs
+///
+/// Save an org's Org ID and User ID, sign in with that account in any browser, test access, and
+/// give scripts valid access tokens. Tokens only: no Salesforce password is asked for or stored.
+#[derive(Debug, Parser)]
+#[command(name = "orgkey", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Arguments {
+    /// What to do; without a command the dashboard opens
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    /// Print one JSON object instead of text; errors as one JSON object on standard error
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0 done   1 unexpected   2 usage   3 set up the OAuth token   4 unreachable, try again
+  5 locked   6 refused   7 no such connection   8 invalid input or configuration
+  9 storage   10 uncertain   129, 130, 143 ended by that signal
+
+Files: ORGKEY_HOME puts everything in one folder, else the XDG folders.
+The key opens without a question from the file named in ORGKEY_PASSPHRASE_FILE.";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Save the Org ID and User ID of an org under a name
+    Save(Save),
+    /// Set up OAuth tokens by signing in with the saved account in any browser
+    Setup(Setup),
+    /// Test access with one real call
+    Test(Test),
+    /// Edit saved credentials without clearing them
+    ///
+    /// A change of the account while a token lives is staged: the token works until the new
+    /// account has signed in and passed its test.
+    Reset(Reset),
+    /// Make one environment the one that the plain name means
+    Use(Use),
+    /// List all credentials
+    List,
+    /// Show one credential with its last test and its token's end
+    Show(Named),
+    /// Revoke the token at Salesforce, then remove credentials and token for good
+    Delete(Delete),
+    /// Print a valid access token, refreshing it first if need be
+    ///
+    /// Writes only the token to standard output, and to a terminal only with --reveal. Exit code 3
+    /// means that a person must set up the OAuth token.
+    Token(Token),
+    /// Register the app (External Client App or Connected App) of an org
+    #[command(subcommand)]
+    App(App),
+    /// Make and inspect the key that seals tokens and secrets
+    #[command(subcommand)]
+    Key(Key),
+    /// Run a simulated Salesforce on this machine, for trying things out
+    Simulate(Simulate),
+    /// Try everything on a simulated Salesforce, in a throw-away home
+    Demo,
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// A credential by its name.
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// NAME of the connection, or NAME/production, NAME/sandbox
+    #[arg(value_name = "NAME", value_parser = target)]
+    pub(crate) target: Target,
+    /// Refuse (exit 6) when the credential is of the other environment
+    #[arg(long, value_name = "ENVIRONMENT", value_parser = environment)]
+    pub(crate) expect: Option<Environment>,
+}
+
+/// `orgkey save`
+#[derive(Debug, Args)]
+pub(crate) struct Save {
+    /// NAME of the connection: letters, digits, '.', '_' and '-'
+    #[arg(required_unless_present = "from")]
+    pub(crate) name: Option<String>,
+    /// Salesforce Org ID, 00D..., 15 or 18 characters; or an address that has it
+    #[arg(long, value_name = "ID", required_unless_present = "from")]
+    pub(crate) org_id: Option<String>,
+    /// Salesforce User ID, 005..., 15 or 18 characters; or an address that has it
+    #[arg(long, value_name = "ID", required_unless_present = "from")]
+    pub(crate) user_id: Option<String>,
+    /// Use salesforce.com Sandbox: save the sandbox's own IDs
+    #[arg(long)]
+    pub(crate) sandbox: bool,
+    /// The account's fields
+    #[command(flatten)]
+    pub(crate) account: AccountFlags,
+    /// Save many at once from JSON lines, or CSV with a header ('-' reads standard input)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "org_id", "user_id", "sandbox"])]
+    pub(crate) from: Option<String>,
+}
+
+/// Flags that save and reset share.
+#[derive(Debug, Args)]
+pub(crate) struct AccountFlags {
+    /// Username of that user; learned at the first login when left out
+    #[arg(long)]
+    pub(crate) username: Option<String>,
+    /// My Domain URL of the org, e.g. https://acme.my.salesforce.com
+    #[arg(long, value_name = "URL")]
+    pub(crate) login_url: Option<String>,
+    /// Name of the app; 'default' when left out
+    #[arg(long)]
+    pub(crate) app: Option<String>,
+    /// A tag; may be given more than once
+    #[arg(long = "tag", value_name = "TAG")]
+    pub(crate) tags: Vec<String>,
+    /// Why, for the audit
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+/// `orgkey setup`
+#[derive(Debug, Args)]
+pub(crate) struct Setup {
+    /// Which credential
+    #[command(flatten)]
+    pub(crate) named: Named,
+    /// How to sign in
+    #[arg(long, value_parser = flow)]
+    pub(crate) flow: Option<Flow>,
+    /// Print the address to open, alone on standard output, and keep the sign-in pending
+    #[arg(long, conflicts_with = "finish")]
+    pub(crate) start: bool,
+    /// Complete a pending sign-in: '-' reads the address that the browser ended at from standard input
+    #[arg(long, value_name = "-", value_parser = ["-"])]
+    pub(crate) finish: Option<String>,
+    /// Give up the pending sign-in
+    #[arg(long, conflicts_with_all = ["start", "finish"])]
+    pub(crate) cancel: bool,
+}
+
+/// `orgkey test`
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    /// NAMEs of connections, or NAME/production, NAME/sandbox
+    #[arg(value_name = "NAME", value_parser = target, required_unless_present = "all")]
+    pub(crate) targets: Vec<Target>,
+    /// Test all that have a token
+    #[arg(long, conflicts_with = "targets")]
+    pub(crate) all: bool,
+    /// Refuse (exit 6) a credential of the other environment
+    #[arg(long, value_name = "ENVIRONMENT", value_parser = environment)]
+    pub(crate) expect: Option<Environment>,
+}
+
+/// `orgkey reset`
+#[derive(Debug, Args)]
+pub(crate) struct Reset {
+    /// Which credential
+    #[command(flatten)]
+    pub(crate) named: Named,
+    /// A new name for the connection
+    #[arg(long = "name", value_name = "NEW")]
+    pub(crate) rename: Option<String>,
+    /// Salesforce Org ID
+    #[arg(long, value_name = "ID")]
+    pub(crate) org_id: Option<String>,
+    /// Salesforce User ID
+    #[arg(long, value_name = "ID")]
+    pub(crate) user_id: Option<String>,
+    /// Edit the sandbox's set of the connection
+    #[arg(long)]
+    pub(crate) sandbox: bool,
+    /// The account's fields
+    #[command(flatten)]
+    pub(crate) account: AccountFlags,
+    /// Remove all tags
+    #[arg(long, conflicts_with = "tags")]
+    pub(crate) no_tags: bool,
+    /// Drop a staged change
+    #[arg(long, conflicts_with_all = ["rename", "org_id", "user_id", "username", "login_url", "app", "tags", "no_tags"])]
+    pub(crate) discard: bool,
+}
+
+/// `orgkey use`
+#[derive(Debug, Args)]
+pub(crate) struct Use {
+    /// NAME/production or NAME/sandbox
+    #[arg(value_name = "NAME/ENVIRONMENT", value_parser = address)]
+    pub(crate) address: Address,
+}
+
+/// `orgkey delete`
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// Which credential
+    #[command(flatten)]
+    pub(crate) named: Named,
+    /// Delete the whole connection, production and sandbox
+    #[arg(long)]
+    pub(crate) both: bool,
+    /// The NAME once more; without a terminal there is no other way to confirm
+    #[arg(long, value_name = "NAME")]
+    pub(crate) confirm: Option<String>,
+    /// Why, for the audit
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+/// `orgkey token`
+#[derive(Debug, Args)]
+pub(crate) struct Token {
+    /// Which credential
+    #[command(flatten)]
+    pub(crate) named: Named,
+    /// Life that the token must have left, e.g. 10m
+    #[arg(long, value_name = "SPAN", default_value = "1m", value_parser = parse_span)]
+    pub(crate) min_ttl: std::time::Duration,
+    /// Read a token that Salesforce rejected from standard input; if it is still the stored one, it is refreshed, once however many ask
+    #[arg(long = "not", value_name = "-", value_parser = ["-"])]
+    pub(crate) rejected: Option<String>,
+    /// Print the token even to a terminal
+    #[arg(long)]
+    pub(crate) reveal: bool,
+}
+
+/// `orgkey app`
+#[derive(Debug, Subcommand)]
+pub(crate) enum App {
+    /// Add an app by its client ID (Consumer Key)
+    Add(AppAdd),
+    /// List the apps of config.toml and of the store
+    List,
+    /// Show one app
+    Show {
+        /// Name of the app
+        name: String,
+    },
+    /// Change an app; what is left out stays
+    Edit(AppFlags),
+    /// Ask each login host whether it knows the client ID and the redirect URI
+    Test {
+        /// Name of the app
+        #[arg(default_value = crate::domain::app::DEFAULT_APP)]
+        name: String,
+    },
+    /// Remove an app that no credential uses
+    Delete {
+        /// Name of the app
+        name: String,
+        /// The name once more; without a terminal there is no other way to confirm
+        #[arg(long, value_name = "NAME")]
+        confirm: Option<String>,
+    },
+}
+
+/// `orgkey app add`
+#[derive(Debug, Args)]
+pub(crate) struct AppAdd {
+    /// The app's fields
+    #[command(flatten)]
+    pub(crate) flags: AppFlagsOptionalName,
+    /// Add many at once from JSON lines, or CSV with a header ('-' reads standard input)
+    #[arg(long, value_name = "FILE", conflicts_with = "name")]
+    pub(crate) from: Option<String>,
+}
+
+/// The app's fields where the name may be missing.
+#[derive(Debug, Args)]
+pub(crate) struct AppFlagsOptionalName {
+    /// Name of the app; 'default' serves where no app is named
+    #[arg(required_unless_present = "from")]
+    pub(crate) name: Option<String>,
+    /// The fields
+    #[command(flatten)]
+    pub(crate) fields: AppFields,
+}
+
+/// `orgkey app edit`
+#[derive(Debug, Args)]
+pub(crate) struct AppFlags {
+    /// Name of the app
+    pub(crate) name: String,
+    /// The fields
+    #[command(flatten)]
+    pub(crate) fields: AppFields,
+}
+
+/// Fields of an app.
+#[derive(Debug, Args)]
+pub(crate) struct AppFields {
+    /// Consumer Key of the app
+    #[arg(long, value_name = "ID")]
+    pub(crate) client_id: Option<String>,
+    /// Read the Consumer Secret from a file ('-' reads standard input); it is sealed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secret_from: Option<String>,
+    /// Callback URL of the app, exactly as registered; may be given more than once
+    #[arg(long = "redirect-uri", value_name = "URI")]
+    pub(crate) redirect_uris: Vec<String>,
+    /// Scopes to ask for, with blanks between
+    #[arg(long, value_name = "SCOPES")]
+    pub(crate) scopes: Option<String>,
+    /// Whether refresh tokens are single-use: yes, no or unknown
+    #[arg(long, value_name = "WORD", value_parser = rotation)]
+    pub(crate) rotation: Option<Rotation>,
+    /// How long an unused session lives, e.g. 2h
+    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
+    pub(crate) session_timeout: Option<std::time::Duration>,
+    /// How long an unused refresh token lives, e.g. 30d
+    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
+    pub(crate) idle_limit: Option<std::time::Duration>,
+    /// How often tokens of this app are to be rotated, e.g. 90d
+    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
+    pub(crate) rotate_every: Option<std::time::Duration>,
+    /// Why, for the audit
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+/// `orgkey key`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// Make the sealing key; the passphrase is asked for twice
+    Init {
+        /// Protect the key by the file's mode alone, for unattended hosts
+        #[arg(long)]
+        no_passphrase: bool,
+        /// Also make a recovery identity, printed once, for the safe
+        #[arg(long)]
+        recovery: bool,
+    },
+    /// Say how the sealing key is protected
+    Status,
+}
+
+/// `orgkey simulate`
+#[derive(Debug, Args)]
+pub(crate) struct Simulate {
+    /// Address and port on this machine; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub(crate) listen: std::net::SocketAddr,
+}
+
+fn target(text: &str) -> Result<Target, String> {
+    Target::parse(text).map_err(|error| error.to_string())
+}
+
+fn address(text: &str) -> Result<Address, String> {
+    let target = target(text)?;
+    let environment =
+        target.environment.ok_or("write NAME/production or NAME/sandbox".to_owned())?;
+    Ok(Address { name: target.name, environment })
+}
+
+fn environment(text: &str) -> Result<Environment, String> {
+    Environment::parse(text).ok_or_else(|| "write production or sandbox".to_owned())
+}
+
+fn flow(text: &str) -> Result<Flow, String> {
+    Flow::parse(text)
+        .ok_or_else(|| "write paste, loopback, device, jwt or client-credentials".to_owned())
+}
+
+fn rotation(text: &str) -> Result<Rotation, String> {
+    match text {
+        "yes" => Ok(Rotation::Yes),
+        "no" => Ok(Rotation::No),
+        "unknown" => Ok(Rotation::Unknown),
+        _ => Err("write yes, no or unknown".to_owned()),
+    }
+}

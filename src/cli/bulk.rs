@@ -1,0 +1,236 @@
+//! Many at once from a file: JSON lines, or CSV with a header. Every wrong line is named.
+
+use serde::Deserialize;
+
+use crate::engine::operation::{AppRequest, InlineApp, SaveRequest};
+use crate::engine::{Error, Failure, Invalid};
+use crate::platform;
+
+use super::app::read_secret;
+use super::context::read_stdin;
+use super::edit::invalid;
+use super::output::Ended;
+
+/// Largest file of credentials, in bytes: some 50,000 of them.
+const FILE_LIMIT: u64 = 16 * 1024 * 1024;
+
+/// A line of `save --from`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CredentialLine {
+    name: String,
+    environment: String,
+    org_id: String,
+    user_id: String,
+    #[serde(default)]
+    username: Option<String>,
+    #[serde(default)]
+    login_url: Option<String>,
+    #[serde(default)]
+    app: Option<String>,
+    #[serde(default)]
+    tags: Option<String>,
+    #[serde(default)]
+    client_id: Option<String>,
+    #[serde(default)]
+    secret_file: Option<String>,
+}
+
+/// A line of `app add --from`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AppLine {
+    name: String,
+    client_id: String,
+    #[serde(default)]
+    secret_file: Option<String>,
+    #[serde(default)]
+    redirect_uris: Option<String>,
+    #[serde(default)]
+    scopes: Option<String>,
+}
+
+/// Reads credentials to save.
+pub(crate) fn save_requests(file: &str, reason: Option<&str>) -> Result<Vec<SaveRequest>, Ended> {
+    let lines: Vec<(u64, CredentialLine)> = read_lines(file)?;
+    collect(lines, |number, line| save_request(number, line, reason))
+}
+
+/// Reads apps to add.
+pub(crate) fn app_requests(file: &str) -> Result<Vec<AppRequest>, Ended> {
+    let lines: Vec<(u64, AppLine)> = read_lines(file)?;
+    collect(lines, |number, line| {
+        let client_secret = secret_of(line.secret_file.as_deref(), number)?;
+        Ok(AppRequest {
+            name: line.name,
+            client_id: Some(line.client_id),
+            client_secret,
+            redirect_uris: line
+                .redirect_uris
+                .map(|uris| uris.split_whitespace().map(str::to_owned).collect()),
+            scopes: filled(line.scopes).map(|scopes| vec![scopes]),
+            line: Some(number),
+            ..AppRequest::default()
+        })
+    })
+}
+
+fn save_request(
+    number: u64,
+    line: CredentialLine,
+    reason: Option<&str>,
+) -> Result<SaveRequest, String> {
+    let sandbox = match crate::domain::name::Environment::parse(&line.environment) {
+        Some(environment) => environment == crate::domain::name::Environment::Sandbox,
+        None => {
+            let shown = crate::domain::text::clean_and_mask(&line.environment);
+            return Err(format!("line {number}: '{shown}' is neither production nor sandbox"));
+        }
+    };
+    let inline_app = match (filled(line.client_id), filled(line.app.clone())) {
+        (Some(_), Some(_)) => {
+            return Err(format!("line {number}: give either app or client_id, not both"));
+        }
+        (Some(client_id), None) => {
+            let client_secret = secret_of(line.secret_file.as_deref(), number)?;
+            Some(InlineApp { client_id, client_secret })
+        }
+        (None, _) => None,
+    };
+    Ok(SaveRequest {
+        name: line.name,
+        sandbox,
+        org_id: line.org_id,
+        user_id: line.user_id,
+        username: line.username,
+        login_url: line.login_url,
+        app: filled(line.app),
+        inline_app,
+        tags: line.tags.into_iter().collect(),
+        reason: reason.map(str::to_owned),
+        line: Some(number),
+    })
+}
+
+fn filled(field: Option<String>) -> Option<String> {
+    field.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+fn secret_of(
+    file: Option<&str>,
+    number: u64,
+) -> Result<Option<crate::engine::sensitive::Sensitive>, String> {
+    let Some(file) = file.map(str::trim).filter(|file| !file.is_empty()) else { return Ok(None) };
+    match read_secret(file) {
+        Ok(secret) => Ok(Some(secret)),
+        Err(Ended::Failure(failure)) => {
+            Err(format!("line {number}: {} ({})", failure.message, failure.remedy))
+        }
+        Err(Ended::Code(_)) => Err(format!("line {number}: the secret file can't be read")),
+    }
+}
+
+/// Makes a request of every line, or one error that names all wrong lines.
+fn collect<L, T>(
+    lines: Vec<(u64, L)>,
+    mut make: impl FnMut(u64, L) -> Result<T, String>,
+) -> Result<Vec<T>, Ended> {
+    let (good, wrong): (Vec<_>, Vec<_>) =
+        lines.into_iter().map(|(number, line)| make(number, line)).partition(Result::is_ok);
+    if !wrong.is_empty() {
+        return Err(wrong_lines(wrong.into_iter().filter_map(Result::err).collect()));
+    }
+    Ok(good.into_iter().filter_map(Result::ok).collect())
+}
+
+fn wrong_lines(wrong: Vec<String>) -> Ended {
+    invalid(Invalid::input(wrong.join("; "), "correct the file; nothing was saved"))
+}
+
+/// Reads a file of JSON lines or CSV, each line with its number.
+fn read_lines<T: for<'de> Deserialize<'de>>(file: &str) -> Result<Vec<(u64, T)>, Ended> {
+    let text = read_text(file)?;
+    let is_json = text.trim_start().starts_with('{');
+    let (good, wrong): (Vec<_>, Vec<_>) = if is_json {
+        json_lines(&text).into_iter().partition(Result::is_ok)
+    } else {
+        csv_lines(&text).into_iter().partition(Result::is_ok)
+    };
+    if !wrong.is_empty() {
+        return Err(wrong_lines(wrong.into_iter().filter_map(Result::err).collect()));
+    }
+    let lines: Vec<(u64, T)> = good.into_iter().filter_map(Result::ok).collect();
+    if lines.is_empty() {
+        return Err(invalid(Invalid::input(
+            "the file has no lines to read",
+            "give JSON lines, or CSV with a header",
+        )));
+    }
+    Ok(lines)
+}
+
+#[expect(clippy::disallowed_methods, reason = "standard input holds a table of IDs here")]
+fn read_text(file: &str) -> Result<String, Ended> {
+    use secrecy::ExposeSecret;
+    if file == "-" {
+        return Ok(read_stdin(FILE_LIMIT)?.0.expose_secret().to_owned());
+    }
+    let path = std::path::Path::new(file);
+    let shown = platform::files::shown(path);
+    let length = std::fs::metadata(path).map(|metadata| metadata.len());
+    let readable = match length {
+        Ok(length) if length > FILE_LIMIT => Err(format!("{shown} is larger than 16 MiB")),
+        Ok(_) => {
+            std::fs::read_to_string(path).map_err(|error| format!("can't read {shown}: {error}"))
+        }
+        Err(error) => Err(format!("can't read {shown}: {error}")),
+    };
+    readable.map_err(|message| {
+        Failure::from(Error::from(Invalid::input(message, "name a text file of JSON lines or CSV")))
+            .into()
+    })
+}
+
+fn json_lines<T: for<'de> Deserialize<'de>>(text: &str) -> Vec<Result<(u64, T), String>> {
+    text.lines()
+        .zip(1_u64..)
+        .filter(|(line, _)| !line.trim().is_empty())
+        .map(|(line, number)| {
+            serde_json::from_str(line).map(|value| (number, value)).map_err(|error| {
+                format!(
+                    "line {number}: {}",
+                    crate::domain::text::clean_and_mask(&error.to_string())
+                )
+            })
+        })
+        .collect()
+}
+
+fn csv_lines<T: for<'de> Deserialize<'de>>(text: &str) -> Vec<Result<(u64, T), String>> {
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
+    let headers = match reader.headers() {
+        Ok(headers) => headers.clone(),
+        Err(error) => return vec![Err(csv_error(&error))],
+    };
+    reader
+        .records()
+        .map(|record| {
+            let record = record.map_err(|error| csv_error(&error))?;
+            let number = record.position().map_or(0, csv::Position::line);
+            let value = record.deserialize(Some(&headers)).map_err(|error| csv_error(&error))?;
+            Ok((number, value))
+        })
+        .collect()
+}
+
+fn csv_error(error: &csv::Error) -> String {
+    let line = error.position().map_or(1, csv::Position::line);
+    let what = match error.kind() {
+        csv::ErrorKind::Deserialize { err, .. } => err.kind().to_string(),
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("{len} fields, the header has {expected_len}")
+        }
+        _ => error.to_string(),
+    };
+    format!("line {line}: {}", crate::domain::text::clean_and_mask(&what))
+}

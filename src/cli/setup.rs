@@ -1,0 +1,176 @@
+//! `setup`: in one go as plain prompts, or in two steps that survive a hang-up in between.
+
+use serde_json::json;
+
+use crate::domain::time::span_in_words;
+use crate::engine::operation::{BeginSetup, CompleteSetup};
+use crate::engine::outcome::{AuthorizationStarted, Revocation, SetupReceipt};
+use crate::engine::sensitive::Sensitive;
+use crate::engine::{Failure, Operation, Outcome, Selection, exit, now};
+use crate::platform::terminal;
+
+use super::args::Setup;
+use super::context::{Context, hidden, read_stdin};
+use super::output::{Done, Ended, credential_json, revocation_in_words};
+use super::read::{selection, show_credential};
+use super::{unexpected, usage_failure};
+
+/// Longest redirect URL that is read, in bytes.
+const PASTE_LIMIT: u64 = 8 * 1024;
+
+/// Sets up tokens.
+pub(crate) async fn run(setup: Setup, context: &Context) -> Done {
+    let selection = selection(setup.named);
+    if setup.cancel {
+        let outcome = context.ask(Operation::AbandonSetup(selection)).await?;
+        let Outcome::Credential(credential) = outcome else { return Err(unexpected()) };
+        return show_credential(&credential, context);
+    }
+    if setup.finish.is_some() {
+        let pasted = read_stdin(PASTE_LIMIT)?;
+        return finish(selection, pasted, context).await;
+    }
+    if !setup.start && !terminal::stdin_is_terminal() {
+        return Err(usage_failure(
+            "a sign-in is answered on a terminal, and standard input is none",
+            "run it in two steps: orgkey setup NAME --start, then orgkey setup NAME --finish -",
+        )
+        .into());
+    }
+    let request = BeginSetup { selection: selection.clone(), flow: setup.flow };
+    let Outcome::AuthorizationStarted(started) =
+        context.ask(Operation::BeginSetup(request)).await?
+    else {
+        return Err(unexpected());
+    };
+    if setup.start {
+        return print_start(&started, context);
+    }
+    converse(&started, context).await
+}
+
+/// The URL alone on standard output, the words on standard error.
+fn print_start(started: &AuthorizationStarted, context: &Context) -> Done {
+    if context.output.json {
+        return context.output.object(&json!({
+            "schema": 1,
+            "authorization": {
+                "name": started.address.name, "environment": started.address.environment,
+                "flow": started.flow, "url": started.url, "redirect_uri": started.redirect_uri,
+                "started_at": started.started_at.rfc3339(),
+                "expires_at": started.expires_at.rfc3339(),
+            },
+        }));
+    }
+    context.output.say(&who_signs_in(started));
+    context.output.text(&started.url)?;
+    context.output.say(&format!(
+        "then give the address that the browser ends at to: orgkey setup {} --finish -   ({} left)",
+        started.address,
+        span_in_words(started.expires_at.since(now()))
+    ));
+    Ok(())
+}
+
+/// Shows the URL, takes the paste, and asks again after a paste that was not right.
+async fn converse(started: &AuthorizationStarted, context: &Context) -> Done {
+    context.output.say(&who_signs_in(started));
+    context.output.say("");
+    context.output.text(&started.url)?;
+    context.output.say("");
+    context.output.say(&format!(
+        "The browser ends at an address with code= in it ({}). Copy all of it.",
+        started.redirect_uri
+    ));
+    loop {
+        let pasted = hidden("Paste it here (it is not shown), then Enter: ").await;
+        let pasted = match pasted {
+            Ok(pasted) => pasted,
+            Err(ended) => {
+                context.output.say(&format!(
+                    "the sign-in stays pending: orgkey setup {} --finish -",
+                    started.address
+                ));
+                return Err(ended);
+            }
+        };
+        match finish(Selection::exactly(&started.address), pasted, context).await {
+            Err(Ended::Failure(failure)) if is_about_the_paste(&failure) => {
+                context.output.failure(&failure);
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Whether another paste can mend it: nothing was sent.
+fn is_about_the_paste(failure: &Failure) -> bool {
+    failure.exit_code == exit::INVALID
+        && matches!(
+            failure.code.as_str(),
+            "paste_empty"
+                | "paste_too_long"
+                | "paste_cut"
+                | "state_missing"
+                | "other_attempt"
+                | "two_addresses"
+                | "authorization_url"
+                | "no_code"
+                | "misplaced_secret"
+                | "not_a_code"
+        )
+}
+
+fn who_signs_in(started: &AuthorizationStarted) -> String {
+    let user = match &started.username {
+        Some(username) => format!("{username} (User ID {})", started.user_id),
+        None => format!("the user with User ID {}", started.user_id),
+    };
+    format!(
+        "{}: open this address in any browser and sign in as {user}.\nNothing is stored unless that account signs in.",
+        started.address
+    )
+}
+
+async fn finish(selection: Selection, pasted: Sensitive, context: &Context) -> Done {
+    let request = CompleteSetup { selection, pasted };
+    let Outcome::SetupCompleted(receipt) = context.ask(Operation::CompleteSetup(request)).await?
+    else {
+        return Err(unexpected());
+    };
+    report(&receipt, context)
+}
+
+fn report(receipt: &SetupReceipt, context: &Context) -> Done {
+    let credential = &receipt.credential;
+    if context.output.json {
+        context.output.object(&json!({
+            "schema": 1,
+            "credential": credential_json(credential, now()),
+            "test": {
+                "outcome": receipt.test.outcome, "latency_ms": receipt.test.latency_ms,
+                "message": receipt.test.message, "remedy": receipt.test.remedy,
+            },
+            "replaced": receipt.replaced,
+        }))?;
+    } else {
+        let user = credential.username.as_deref().unwrap_or(credential.user_id.as_str());
+        context.output.text(&format!("{}: signed in as {user}", credential.address))?;
+        context.output.text(&receipt.test.message)?;
+        if !receipt.test.remedy.is_empty() {
+            context.output.text(&receipt.test.remedy)?;
+        }
+        if !credential.environment_proven {
+            context
+                .output
+                .say("environment not proven: neither the host nor the org said which it is");
+        }
+        if receipt.replaced != Revocation::NothingToRevoke {
+            context.output.say(&format!("before: {}", revocation_in_words(receipt.replaced)));
+        }
+    }
+    match crate::engine::exit_code_of(receipt.test.outcome) {
+        0 => Ok(()),
+        code => Err(Ended::Code(code)),
+    }
+}

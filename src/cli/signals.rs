@@ -1,0 +1,67 @@
+//! The runtime of a command, and what a signal does to it: nothing before an exchange that was
+//! sent is durable.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::engine::{Engine, Failure, Settings};
+
+use super::output::{Done, Ended};
+
+/// Worker threads of the engine.
+const WORKERS: usize = 2;
+/// Longest wait for an exchange after a signal: its own deadline and the commit.
+const LAST_EXCHANGE: Duration = Duration::from_secs(25);
+
+/// Runs a command on an engine of its own. A signal that would end it is acted on when no exchange
+/// is under way any more; the exit code says which one it was.
+pub(crate) fn block_on<F: Future<Output = Done>>(
+    settings: Settings,
+    command: impl FnOnce(Arc<Engine>) -> F,
+) -> Done {
+    let runtime = runtime()?;
+    let result = runtime.block_on(async {
+        let engine = Engine::open(settings).map_err(Failure::from)?;
+        let work = command(Arc::clone(&engine));
+        tokio::select! {
+            done = work => done,
+            code = ended_by_signal() => {
+                let _ = tokio::time::timeout(LAST_EXCHANGE, engine.settled()).await;
+                Err(Ended::Code(code))
+            }
+        }
+    });
+    // A thread that waits for a key press must not keep the process.
+    runtime.shutdown_background();
+    result
+}
+
+/// The runtime.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Ended> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?)
+}
+
+/// Waits for SIGHUP, SIGINT or SIGTERM and answers the exit code for it.
+pub(crate) async fn ended_by_signal() -> u8 {
+    let hang_up = SignalKind::hangup();
+    let interrupt = SignalKind::interrupt();
+    let terminate = SignalKind::terminate();
+    tokio::select! {
+        () = received(signal(hang_up)) => 129,
+        () = received(signal(interrupt)) => 130,
+        () = received(signal(terminate)) => 143,
+    }
+}
+
+async fn received(signal: std::io::Result<Signal>) {
+    match signal {
+        Ok(mut signal) => {
+            signal.recv().await;
+        }
+        // The system would not tell us: its own way of ending the process stays.
+        Err(_) => std::future::pending().await,
+    }
+}

@@ -1,0 +1,103 @@
+//! `test`: one or many, side by side, reported in the order asked.
+
+use futures_util::StreamExt;
+use serde_json::json;
+
+use crate::domain::credential::{Check, CheckKind, CheckOutcome};
+use crate::domain::name::{Address, Target};
+use crate::engine::outcome::TestReport;
+use crate::engine::{Failure, Operation, Outcome, Selection, exit, exit_code_of, now};
+
+use super::args::Test;
+use super::context::Context;
+use super::output::{Done, Ended, test_json, test_line};
+use super::unexpected;
+
+/// Tests that run at once: a dead host must not hold the rest.
+const AT_ONCE: usize = 64;
+/// Which exit code counts first when many were tested (product.md).
+const FIRST_OF: [u8; 5] =
+    [exit::REFUSED, exit::NEEDS_SETUP, exit::UNCERTAIN, exit::INVALID, exit::UNREACHABLE];
+
+/// Tests the credentials that are named, or all that have a token.
+pub(crate) async fn run(test: Test, context: &Context) -> Done {
+    let addresses = addresses(&test, context).await?;
+    let width = addresses.iter().map(|address| address.to_string().len()).max().unwrap_or(0);
+    let mut results = futures_util::stream::iter(addresses)
+        .map(|address| test_one(address, test.expect, context))
+        .buffered(AT_ONCE);
+    let mut reports = Vec::new();
+    while let Some(result) = results.next().await {
+        let report = result?;
+        if !context.output.json {
+            context.output.text(&test_line(&report, width))?;
+        }
+        reports.push(report);
+    }
+    if context.output.json {
+        let all: Vec<_> = reports.iter().map(test_json).collect();
+        context.output.object(&json!({ "schema": 1, "results": all }))?;
+    }
+    let codes: Vec<u8> = reports.iter().map(|report| exit_code_of(report.check.outcome)).collect();
+    match FIRST_OF.iter().find(|code| codes.contains(code)) {
+        Some(code) => Err(Ended::Code(*code)),
+        None => Ok(()),
+    }
+}
+
+/// Which credentials: each is found before the first is tested, so that a typing mistake tests
+/// nothing.
+async fn addresses(test: &Test, context: &Context) -> Result<Vec<Address>, Ended> {
+    if test.all {
+        let Outcome::Credentials(all) = context.ask(Operation::List).await? else {
+            return Err(unexpected());
+        };
+        let tested = |one: &crate::domain::credential::Credential| {
+            (one.token.is_some() || one.has_candidate)
+                && test.expect.is_none_or(|expected| expected == one.address.environment)
+        };
+        return Ok(all.into_iter().filter(tested).map(|one| one.address).collect());
+    }
+    let mut addresses = Vec::new();
+    for target in &test.targets {
+        addresses.push(address_of(target, test, context).await?);
+    }
+    Ok(addresses)
+}
+
+async fn address_of(target: &Target, test: &Test, context: &Context) -> Result<Address, Ended> {
+    let selection = Selection { target: target.clone(), expect: test.expect };
+    match context.ask(Operation::Show(selection)).await? {
+        Outcome::Credential(credential) => Ok(credential.address),
+        _ => Err(unexpected()),
+    }
+}
+
+async fn test_one(
+    address: Address,
+    expect: Option<crate::domain::name::Environment>,
+    context: &Context,
+) -> Result<TestReport, Ended> {
+    let selection = Selection { target: address.target(), expect };
+    match context.ask(Operation::Test(selection)).await {
+        Ok(Outcome::Tested(report)) => Ok(report),
+        Ok(_) => Err(unexpected()),
+        // A credential without a token is a result among others, not the end of the command.
+        Err(Ended::Failure(failure)) if failure.exit_code == exit::NEEDS_SETUP => {
+            Ok(without_token(address, &failure))
+        }
+        Err(ended) => Err(ended),
+    }
+}
+
+fn without_token(address: Address, failure: &Failure) -> TestReport {
+    let check = Check {
+        kind: CheckKind::Test,
+        at: now(),
+        outcome: CheckOutcome::NeedsSetup,
+        latency_ms: 0,
+        message: failure.message.clone(),
+        remedy: failure.remedy.clone(),
+    };
+    TestReport { address, check, api_requests: None }
+}

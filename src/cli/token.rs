@@ -1,0 +1,63 @@
+//! `token`: an access token alone on standard output.
+
+use serde_json::json;
+
+use crate::engine::operation::TokenRequest;
+use crate::engine::outcome::TokenAnswer;
+use crate::engine::{Operation, Outcome, Settings};
+use crate::platform::terminal;
+
+use super::args::Token;
+use super::context::{Context, read_stdin};
+use super::output::{Done, Ended, Output};
+use super::read::selection;
+use super::{signals, unexpected, usage_failure};
+
+/// Longest rejected token that is read, in bytes.
+const TOKEN_LIMIT: u64 = 8 * 1024;
+
+/// Hands out an access token. One that is still good comes straight from the store: no runtime, no
+/// thread, no TLS.
+pub(crate) fn run(token: Token, settings: Settings, output: Output) -> Done {
+    if terminal::stdout_is_terminal() && !token.reveal {
+        return Err(usage_failure(
+            "the token would be shown on this terminal",
+            "send it into a program or a file, or add --reveal",
+        )
+        .into());
+    }
+    let rejected = token.rejected.map(|_| read_stdin(TOKEN_LIMIT)).transpose()?;
+    let request =
+        TokenRequest { selection: selection(token.named), min_ttl: token.min_ttl, rejected };
+    if let Some(answer) = crate::engine::serve_stored(&settings, &request)? {
+        return print(&answer, output);
+    }
+    signals::block_on(settings, |engine| async move {
+        let context = Context { engine, output };
+        match context.ask(Operation::Token(request)).await? {
+            Outcome::Token(answer) => print(&answer, output),
+            _ => Err(unexpected()),
+        }
+    })
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "printing the access token is what the command is for"
+)]
+fn print(answer: &TokenAnswer, output: Output) -> Result<(), Ended> {
+    use secrecy::ExposeSecret;
+    let access_token = answer.access_token.0.expose_secret();
+    if !output.json {
+        return output.text(access_token);
+    }
+    output.object(&json!({
+        "schema": 1,
+        "name": answer.address.name,
+        "environment": answer.address.environment,
+        "access_token": access_token,
+        "instance_url": answer.instance_url,
+        "expires_at": answer.expiry.at.rfc3339(),
+        "expiry_known": answer.expiry.known,
+    }))
+}

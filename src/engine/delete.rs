@@ -1,0 +1,70 @@
+//! Delete: what is revoked is owed in the same commit that removes the rows, so that no crash
+//! leaves a live token that nobody remembers.
+
+use crate::domain::audit::AuditEvent;
+use crate::engine::error::Error;
+use crate::engine::operation::DeleteRequest;
+use crate::engine::outcome::{DeleteReceipt, Revocation};
+use crate::engine::select::PlainName;
+use crate::engine::{Engine, Outcome, Reporter};
+use crate::store::{CredentialRow, OwedRow};
+
+impl Engine {
+    /// Deletes a credential, or both of a connection, for good.
+    pub(super) async fn delete(
+        &self,
+        request: DeleteRequest,
+        reporter: &Reporter,
+    ) -> Result<Outcome, Error> {
+        let plain = if request.both { PlainName::InUse } else { PlainName::Refused };
+        let selected = self.select(&request.selection, plain).await?;
+        let rows = if request.both {
+            let name = selected.credential.address.name.clone();
+            self.store.call(move |store| store.credentials_of(&name)).await?
+        } else {
+            vec![selected]
+        };
+        let mut receipts = Vec::new();
+        for row in rows {
+            let address = row.credential.address.clone();
+            let revocation = self.delete_one(row, request.reason.as_deref(), reporter).await?;
+            receipts.push(DeleteReceipt { address, revocation });
+        }
+        self.store.call(|store| store.truncate_log()).await?;
+        Ok(Outcome::Deleted(receipts))
+    }
+
+    async fn delete_one(
+        &self,
+        row: CredentialRow,
+        reason: Option<&str>,
+        reporter: &Reporter,
+    ) -> Result<Revocation, Error> {
+        // No refresh may be under way: its answer would be a token that nobody owns.
+        let _lock = self.lock(row.id, reporter).await?;
+        let id = row.id;
+        let sets = self.store.call(move |store| store.token_sets(id)).await?;
+        let mut owed: Vec<OwedRow> = Vec::new();
+        let key = if sets.is_empty() { None } else { Some(self.key().await?) };
+        if let Some(key) = &key {
+            for stored in &sets {
+                let token =
+                    key.sealer().open_token_set(stored.id, stored.generation, &stored.sealed)?;
+                owed.push(self.owe(key, &row.credential, &token)?);
+            }
+        }
+        let address = row.credential.address.to_string();
+        let detail = format!("{} token sets", sets.len());
+        let entry = self.audit_of(AuditEvent::CredentialDeleted, address, detail, reason);
+        let debts = owed.clone();
+        self.store.call(move |store| store.delete_credential(id, &debts, &entry)).await?;
+        let Some(key) = key else { return Ok(Revocation::NothingToRevoke) };
+        let mut result = Revocation::Confirmed;
+        for debt in &owed {
+            if self.settle(&key, debt, reporter).await? != Revocation::Confirmed {
+                result = Revocation::Owed;
+            }
+        }
+        Ok(result)
+    }
+}

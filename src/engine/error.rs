@@ -1,0 +1,493 @@
+//! What an operation can fail with. Each variant has one remedy and one exit code, matched
+//! without a wildcard: a new one does not compile until someone says what the admin should do.
+
+use crate::config::settings::ConfigError;
+use crate::domain::app::AppError;
+use crate::domain::credential::CheckOutcome;
+use crate::domain::fault::Fault;
+use crate::domain::name::{Address, Environment};
+use crate::domain::policy::Account;
+use crate::engine::outcome::{
+    Failure, FailureDetail, Field, KeyProtection, Revocation, WrongAccount,
+};
+use crate::oauth::redirect::RedirectError;
+use crate::platform::files::FileError;
+use crate::vault;
+use crate::{net, store};
+
+/// Exit codes of product.md, by what they mean.
+pub(crate) mod exit {
+    /// Unexpected: a fault of orgkey itself.
+    pub(crate) const UNEXPECTED: u8 = 1;
+    /// The command line is wrong.
+    pub(crate) const USAGE: u8 = 2;
+    /// Set up the OAuth token.
+    pub(crate) const NEEDS_SETUP: u8 = 3;
+    /// A passing fault: try again.
+    pub(crate) const UNREACHABLE: u8 = 4;
+    /// The sealing key is not opened.
+    pub(crate) const LOCKED: u8 = 5;
+    /// Wrong account, environment guard, confirmation missing.
+    pub(crate) const REFUSED: u8 = 6;
+    /// No such connection.
+    pub(crate) const NOT_FOUND: u8 = 7;
+    /// Invalid input or configuration; `misconfigured` and `limited` too.
+    pub(crate) const INVALID: u8 = 8;
+    /// The store.
+    pub(crate) const STORAGE: u8 = 9;
+    /// The answer to a refresh was lost.
+    pub(crate) const UNCERTAIN: u8 = 10;
+}
+
+/// A field that is wrong, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Invalid {
+    /// Which one; `None` for input that is no field.
+    pub(crate) field: Option<Field>,
+    /// What is wrong with it.
+    pub(crate) message: String,
+    /// What to do.
+    pub(crate) remedy: String,
+}
+
+impl Invalid {
+    /// A wrong field.
+    pub(crate) fn new(field: Field, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { field: Some(field), message: message.into(), remedy: remedy.into() }
+    }
+
+    /// Input that is wrong as a whole.
+    pub(crate) fn input(message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { field: None, message: message.into(), remedy: remedy.into() }
+    }
+
+    /// The same, with the line of the file that it was read from.
+    pub(crate) fn at_line(mut self, line: Option<u64>) -> Self {
+        if let Some(line) = line {
+            self.message = format!("line {line}: {}", self.message);
+        }
+        self
+    }
+}
+
+impl From<AppError> for Invalid {
+    fn from(error: AppError) -> Self {
+        let (field, remedy) = match &error {
+            AppError::ClientId(_) => (
+                Field::ClientId,
+                "copy it from External Client App Manager > the app > Settings > OAuth Settings > Consumer Key and Secret",
+            ),
+            AppError::RedirectUri(_) => {
+                (Field::RedirectUri, "copy it from the app's Callback URL, byte for byte")
+            }
+            AppError::Scope(_) => {
+                (Field::Scopes, "name the scopes of the app, e.g. api refresh_token id")
+            }
+        };
+        Self::new(field, error.to_string(), remedy)
+    }
+}
+
+/// What orgkey refuses to do as it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// A plain name where both environments are saved.
+    Ambiguous(Vec<Address>),
+    /// The credential is of the other environment than the caller expects.
+    Environment {
+        /// What the name means.
+        address: Address,
+        /// What the caller expects.
+        expected: Environment,
+    },
+    /// The credential is on hold.
+    Held {
+        /// Which one.
+        address: Address,
+        /// Why.
+        reason: String,
+    },
+    /// An app that credentials use can't be deleted.
+    AppInUse {
+        /// Which app.
+        app: String,
+        /// Addresses of those that use it.
+        by: Vec<String>,
+    },
+    /// A refresh answered for another account.
+    ForeignRefresh {
+        /// Of which credential.
+        address: Address,
+        /// Whose token came.
+        answered: Account,
+    },
+}
+
+/// What keeps a credential from being used until someone signs in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SetupNeed {
+    /// It never had a token.
+    NoToken(Address),
+    /// Salesforce refused the token for good.
+    Refused {
+        /// Of which credential.
+        address: Address,
+        /// What Salesforce said.
+        message: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// There is no set-up pending that could be completed or shown.
+    NothingPending(Address),
+}
+
+/// Why an operation failed.
+#[derive(Debug)]
+pub(crate) enum Error {
+    /// No such connection, environment or app.
+    NotFound(String),
+    /// Refused as asked.
+    Refused(Refusal),
+    /// A field or another input is wrong.
+    Invalid(Box<Invalid>),
+    /// The sealing key is missing or locked.
+    Key(KeyProtection),
+    /// The sealing key can't be opened, or something sealed by it.
+    Vault(vault::error::Error),
+    /// The store.
+    Store(store::Error),
+    /// A file, a folder or a lock.
+    File(FileError),
+    /// The configuration.
+    Config(ConfigError),
+    /// The HTTP client could not be made: certificates, proxy.
+    Client(net::ClientError),
+    /// What was pasted, and what to paste instead.
+    Redirect(RedirectError, String),
+    /// Salesforce, or the way to it.
+    Salesforce(Box<Fault>),
+    /// Someone has to sign in.
+    Setup(SetupNeed),
+    /// The answer to a refresh was lost.
+    Uncertain {
+        /// Of which credential.
+        address: Address,
+        /// What happened.
+        message: String,
+    },
+    /// Somebody else signed in.
+    WrongAccount(Box<WrongAccount>),
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<vault::error::Error> for Error {
+    fn from(error: vault::error::Error) -> Self {
+        Self::Vault(error)
+    }
+}
+
+impl From<FileError> for Error {
+    fn from(error: FileError) -> Self {
+        Self::File(error)
+    }
+}
+
+impl From<ConfigError> for Error {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<net::ClientError> for Error {
+    fn from(error: net::ClientError) -> Self {
+        Self::Client(error)
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::Salesforce(Box::new(fault))
+    }
+}
+
+impl From<Invalid> for Error {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(Box::new(invalid))
+    }
+}
+
+/// The exit code of a check's outcome.
+pub(crate) fn exit_code_of(outcome: CheckOutcome) -> u8 {
+    match outcome {
+        CheckOutcome::Ok => 0,
+        CheckOutcome::Limited | CheckOutcome::Misconfigured => exit::INVALID,
+        CheckOutcome::NeedsSetup => exit::NEEDS_SETUP,
+        CheckOutcome::Unreachable => exit::UNREACHABLE,
+        CheckOutcome::Uncertain => exit::UNCERTAIN,
+        CheckOutcome::WrongAccount => exit::REFUSED,
+    }
+}
+
+impl Error {
+    /// The same, with the line of the file that it was read from, where it is about input.
+    pub(crate) fn at_line(self, line: Option<u64>) -> Self {
+        match self {
+            Self::Invalid(invalid) => Self::Invalid(Box::new(invalid.at_line(line))),
+            other => other,
+        }
+    }
+
+    /// The exit code of a command that ends with it.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::NotFound(_) => exit::NOT_FOUND,
+            Self::Refused(_) | Self::WrongAccount(_) => exit::REFUSED,
+            Self::Invalid(_) | Self::Config(_) | Self::Client(_) | Self::Redirect(..) => {
+                exit::INVALID
+            }
+            Self::Key(_) => exit::LOCKED,
+            Self::Vault(
+                vault::error::Error::WrongPassphrase | vault::error::Error::PassphraseNeeded,
+            ) => exit::LOCKED,
+            Self::Vault(_) => exit::STORAGE,
+            Self::Store(store::Error::Exists(_)) => exit::INVALID,
+            Self::Store(_) | Self::File(_) => exit::STORAGE,
+            Self::Salesforce(fault) => exit_code_of(fault.outcome()),
+            Self::Setup(_) => exit::NEEDS_SETUP,
+            Self::Uncertain { .. } => exit::UNCERTAIN,
+        }
+    }
+
+    /// A stable word for scripts.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound(_) => "not_found",
+            Self::Refused(Refusal::Ambiguous(_)) => "ambiguous",
+            Self::Refused(Refusal::Environment { .. }) => "environment_guard",
+            Self::Refused(Refusal::Held { .. }) => "held",
+            Self::Refused(Refusal::AppInUse { .. }) => "app_in_use",
+            Self::Refused(Refusal::ForeignRefresh { .. }) | Self::WrongAccount(_) => {
+                "wrong_account"
+            }
+            Self::Invalid(_) => "invalid_input",
+            Self::Key(KeyProtection::Missing) => "key_missing",
+            Self::Key(KeyProtection::Passphrase | KeyProtection::Bare) => "locked",
+            Self::Vault(error) => vault_code(error),
+            Self::Store(error) => error.code(),
+            Self::File(_) => "file_refused",
+            Self::Config(_) => "invalid_configuration",
+            Self::Client(_) => "client_unusable",
+            Self::Redirect(error, _) => redirect_code(error),
+            Self::Salesforce(fault) => fault.code(),
+            Self::Setup(SetupNeed::NoToken(_)) => "no_token",
+            Self::Setup(SetupNeed::Refused { .. }) => "needs_setup",
+            Self::Setup(SetupNeed::NothingPending(_)) => "nothing_pending",
+            Self::Uncertain { .. } => "uncertain",
+        }
+    }
+
+    /// What happened and why.
+    pub(crate) fn message(&self) -> String {
+        match self {
+            Self::NotFound(what) => format!("there is no {what}"),
+            Self::Refused(refusal) => refusal.message(),
+            Self::Invalid(invalid) => invalid.message.clone(),
+            Self::Key(KeyProtection::Missing) => "there is no sealing key yet".into(),
+            Self::Key(KeyProtection::Passphrase | KeyProtection::Bare) => {
+                "the sealing key is locked".into()
+            }
+            Self::Vault(error) => error.to_string(),
+            Self::Store(error) => error.to_string(),
+            Self::File(error) => error.to_string(),
+            Self::Config(error) => error.to_string(),
+            Self::Client(error) => error.to_string(),
+            Self::Redirect(error, _) => error.to_string(),
+            Self::Salesforce(fault) => fault.message(),
+            Self::Setup(SetupNeed::NoToken(address)) => format!("{address} has no token"),
+            Self::Setup(SetupNeed::Refused { address, message, .. }) => {
+                format!("{address}: {message}")
+            }
+            Self::Setup(SetupNeed::NothingPending(address)) => {
+                format!("{address} has no pending set-up")
+            }
+            Self::Uncertain { address, message } => format!("{address}: {message}"),
+            Self::WrongAccount(wrong) => wrong_account_message(wrong),
+        }
+    }
+
+    /// What to do next.
+    pub(crate) fn remedy(&self) -> String {
+        match self {
+            Self::NotFound(_) => "orgkey list shows what is saved".into(),
+            Self::Refused(refusal) => refusal.remedy(),
+            Self::Invalid(invalid) => invalid.remedy.clone(),
+            Self::Key(KeyProtection::Missing) => {
+                "make it with orgkey key init, or name a file in ORGKEY_PASSPHRASE_FILE".into()
+            }
+            Self::Key(KeyProtection::Passphrase | KeyProtection::Bare) => {
+                "run it on a terminal to be asked, or name the passphrase's file in ORGKEY_PASSPHRASE_FILE".into()
+            }
+            Self::Vault(error) => error.remedy().into(),
+            Self::Store(error) => error.remedy(),
+            Self::File(error) => error.remedy(),
+            Self::Config(error) => error.remedy().into(),
+            Self::Client(_) => {
+                "check SSL_CERT_FILE, SSL_CERT_DIR and HTTPS_PROXY, and the deadline in config.toml".into()
+            }
+            Self::Redirect(_, remedy) => remedy.clone(),
+            Self::Salesforce(fault) => fault.remedy(),
+            Self::Setup(SetupNeed::NoToken(address) | SetupNeed::NothingPending(address)) => {
+                format!("set up the OAuth token: orgkey setup {address}")
+            }
+            Self::Setup(SetupNeed::Refused { remedy, .. }) => remedy.clone(),
+            Self::Uncertain { address, .. } => format!(
+                "the access token is served while it lives; if it is refused, set up the OAuth token: orgkey setup {address}"
+            ),
+            Self::WrongAccount(wrong) => format!(
+                "sign out of Salesforce in that browser or use a private window, then orgkey setup {}; or correct the saved IDs with orgkey reset",
+                wrong.address
+            ),
+        }
+    }
+
+    fn detail(self) -> FailureDetail {
+        match self {
+            Self::Invalid(invalid) => {
+                invalid.field.map_or(FailureDetail::None, FailureDetail::Field)
+            }
+            Self::WrongAccount(wrong) => FailureDetail::WrongAccount(wrong),
+            Self::Key(protection) => FailureDetail::Key(protection),
+            Self::Store(store::Error::Exists(_)) => FailureDetail::Field(Field::Name),
+            Self::NotFound(_)
+            | Self::Refused(_)
+            | Self::Vault(_)
+            | Self::Store(_)
+            | Self::File(_)
+            | Self::Config(_)
+            | Self::Client(_)
+            | Self::Redirect(..)
+            | Self::Salesforce(_)
+            | Self::Setup(_)
+            | Self::Uncertain { .. } => FailureDetail::None,
+        }
+    }
+}
+
+impl Refusal {
+    fn message(&self) -> String {
+        match self {
+            Self::Ambiguous(addresses) => {
+                let names: Vec<String> = addresses.iter().map(Address::to_string).collect();
+                format!("the plain name could mean {}", names.join(" or "))
+            }
+            Self::Environment { address, expected } => {
+                format!("{address} is {}, not {expected}", address.environment)
+            }
+            Self::Held { address, reason } => format!("{address} is on hold: {reason}"),
+            Self::AppInUse { app, by } => format!("the app {app} is used by {}", by.join(", ")),
+            Self::ForeignRefresh { address, answered } => format!(
+                "the refresh of {address} answered for another account: org {}, user {}; that token is kept but not served",
+                answered.org_id, answered.user_id
+            ),
+        }
+    }
+
+    fn remedy(&self) -> String {
+        match self {
+            Self::Ambiguous(_) => "name one of them in full, or add --expect".into(),
+            Self::Environment { .. } => "name the other environment, or drop --expect".into(),
+            Self::Held { .. } => "ask who put it on hold; release ends it".into(),
+            Self::AppInUse { .. } => {
+                "give those credentials another app first: orgkey reset NAME --app APP".into()
+            }
+            Self::ForeignRefresh { address, .. } => format!(
+                "tell your Salesforce admin, then set up the OAuth token: orgkey setup {address}"
+            ),
+        }
+    }
+}
+
+/// Both sides on one line.
+fn wrong_account_message(wrong: &WrongAccount) -> String {
+    let what = match wrong.signed_in_environment {
+        Some(environment) => format!(
+            "{} is saved as {}, but the account that signed in is {environment} (org {})",
+            wrong.address, wrong.address.environment, wrong.signed_in.org_id
+        ),
+        None => format!(
+            "{} is saved for org {} user {}, but org {} user {}{} signed in",
+            wrong.address,
+            wrong.saved.org_id,
+            wrong.saved.user_id,
+            wrong.signed_in.org_id,
+            wrong.signed_in.user_id,
+            wrong
+                .signed_in_username
+                .as_deref()
+                .map(|username| format!(" ({username})"))
+                .unwrap_or_default()
+        ),
+    };
+    let done = match wrong.revocation {
+        Revocation::Confirmed => "the new token was revoked at Salesforce",
+        Revocation::NothingToRevoke => "there was no token to revoke",
+        Revocation::Owed | Revocation::Draining => {
+            "the new token could not be revoked yet, that is tried again"
+        }
+    };
+    format!("{what}; nothing was stored, {done}")
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self {
+            code: error.code().into(),
+            message: error.message(),
+            remedy: error.remedy(),
+            exit_code: error.exit_code(),
+            detail: error.detail(),
+        }
+    }
+}
+
+fn vault_code(error: &vault::error::Error) -> &'static str {
+    use vault::error::Error as Vault;
+    match error {
+        Vault::WrongPassphrase => "wrong_passphrase",
+        Vault::PassphraseNeeded => "locked",
+        Vault::EmptyPassphrase => "empty_passphrase",
+        Vault::Missing(_) => "key_file_missing",
+        Vault::AlreadyThere(_) => "key_exists",
+        Vault::IdentityDoesNotFit => "identity_does_not_fit",
+        Vault::NotAnIdentity => "not_an_identity",
+        Vault::Recipient(_) => "recipient",
+        Vault::Damaged { .. } => "key_file_damaged",
+        Vault::TooMuchWork { .. } => "too_much_work",
+        Vault::UnknownForm { .. } => "unknown_form",
+        Vault::OtherKey { .. } => "other_key",
+        Vault::BrokenSeal { .. } => "broken_seal",
+        Vault::Sealing(_) => "sealing_failed",
+        Vault::Folder(_) => "file_refused",
+    }
+}
+
+fn redirect_code(error: &RedirectError) -> &'static str {
+    match error {
+        RedirectError::Empty => "paste_empty",
+        RedirectError::TooLong(_) => "paste_too_long",
+        RedirectError::Refused(fault) => fault.code(),
+        RedirectError::Cut(_) => "paste_cut",
+        RedirectError::StateMissing => "state_missing",
+        RedirectError::WrongState => "other_attempt",
+        RedirectError::TwoAddresses => "two_addresses",
+        RedirectError::AuthorizationUrl => "authorization_url",
+        RedirectError::NoCode => "no_code",
+        RedirectError::Misplaced(_) => "misplaced_secret",
+        RedirectError::NotACode => "not_a_code",
+    }
+}

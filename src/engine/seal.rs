@@ -1,0 +1,245 @@
+//! What is sealed, and how it reads when it is opened: the one place where secrets become bytes.
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::domain::app::Flow;
+use crate::domain::host::{InstanceUrl, LoginUrl};
+use crate::domain::id::{OrgId, UserId};
+use crate::domain::record::RecordId;
+use crate::domain::time::UnixMillis;
+use crate::domain::token::{Generation, TokenSet};
+use crate::engine::error::Error;
+use crate::vault::data_key::{DataKey, Place};
+
+/// The sealing key with the store that it seals for.
+pub(crate) struct Sealer<'a> {
+    /// The opened key.
+    pub(crate) key: &'a DataKey,
+    /// Bound into every seal.
+    pub(crate) store_id: RecordId,
+}
+
+/// A token set's sealed form.
+#[derive(Serialize, Deserialize)]
+struct TokenPayload {
+    access_token: String,
+    refresh_token: Option<String>,
+    instance_url: InstanceUrl,
+    identity_url: String,
+    org_id: OrgId,
+    user_id: UserId,
+    login_url: LoginUrl,
+    client_id: String,
+    scopes: Vec<String>,
+    flow: Flow,
+    issued_at: UnixMillis,
+    known_expiry: Option<UnixMillis>,
+}
+
+/// What a pending authorization code request needs at its end.
+#[derive(Clone)]
+pub(crate) struct PendingAuthorization {
+    /// RFC 6749 section 10.12.
+    pub(crate) state: SecretString,
+    /// RFC 7636 section 4.1.
+    pub(crate) code_verifier: SecretString,
+    /// Sent again with the code, byte for byte.
+    pub(crate) redirect_uri: String,
+    /// What was opened in the browser.
+    pub(crate) url: String,
+    /// The attempt is bound to this host, whatever is pasted.
+    pub(crate) login_url: LoginUrl,
+    /// The client.
+    pub(crate) client_id: String,
+    /// Its name here.
+    pub(crate) app: String,
+}
+
+/// A pending authorization's sealed form.
+#[derive(Serialize, Deserialize)]
+struct AuthorizationPayload {
+    state: String,
+    code_verifier: String,
+    redirect_uri: String,
+    url: String,
+    login_url: LoginUrl,
+    client_id: String,
+    app: String,
+}
+
+impl Drop for TokenPayload {
+    fn drop(&mut self) {
+        use zeroize::Zeroize;
+        self.access_token.zeroize();
+        self.refresh_token.zeroize();
+    }
+}
+
+impl Drop for AuthorizationPayload {
+    fn drop(&mut self) {
+        use zeroize::Zeroize;
+        self.state.zeroize();
+        self.code_verifier.zeroize();
+        self.url.zeroize();
+    }
+}
+
+impl Sealer<'_> {
+    /// Seals a token set for its row.
+    #[expect(clippy::disallowed_methods, reason = "tokens are sealed before they touch the disk")]
+    pub(crate) fn seal_token_set(
+        &self,
+        row: RecordId,
+        generation: Generation,
+        token: &TokenSet,
+    ) -> Result<Vec<u8>, Error> {
+        let payload = TokenPayload {
+            access_token: token.access_token.expose_secret().to_owned(),
+            refresh_token: token.refresh_token.as_ref().map(|t| t.expose_secret().to_owned()),
+            instance_url: token.instance_url.clone(),
+            identity_url: token.identity_url.clone(),
+            org_id: token.org_id.clone(),
+            user_id: token.user_id.clone(),
+            login_url: token.login_url.clone(),
+            client_id: token.client_id.clone(),
+            scopes: token.scopes.clone(),
+            flow: token.flow,
+            issued_at: token.issued_at,
+            known_expiry: token.known_expiry,
+        };
+        self.seal(&payload, "token_set", row, generation)
+    }
+
+    /// Opens a token set.
+    pub(crate) fn open_token_set(
+        &self,
+        row: RecordId,
+        generation: Generation,
+        sealed: &[u8],
+    ) -> Result<TokenSet, Error> {
+        let mut payload: TokenPayload = self.open(sealed, "token_set", row, generation)?;
+        Ok(TokenSet {
+            access_token: SecretString::from(std::mem::take(&mut payload.access_token)),
+            refresh_token: payload.refresh_token.take().map(SecretString::from),
+            instance_url: payload.instance_url.clone(),
+            identity_url: std::mem::take(&mut payload.identity_url),
+            org_id: payload.org_id.clone(),
+            user_id: payload.user_id.clone(),
+            login_url: payload.login_url.clone(),
+            client_id: std::mem::take(&mut payload.client_id),
+            scopes: std::mem::take(&mut payload.scopes),
+            flow: payload.flow,
+            issued_at: payload.issued_at,
+            known_expiry: payload.known_expiry,
+        })
+    }
+
+    /// Seals a pending authorization for its row.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "state and verifier are sealed before they touch the disk"
+    )]
+    pub(crate) fn seal_authorization(
+        &self,
+        row: RecordId,
+        pending: &PendingAuthorization,
+    ) -> Result<Vec<u8>, Error> {
+        let payload = AuthorizationPayload {
+            state: pending.state.expose_secret().to_owned(),
+            code_verifier: pending.code_verifier.expose_secret().to_owned(),
+            redirect_uri: pending.redirect_uri.clone(),
+            url: pending.url.clone(),
+            login_url: pending.login_url.clone(),
+            client_id: pending.client_id.clone(),
+            app: pending.app.clone(),
+        };
+        self.seal(&payload, "authorization", row, Generation(0))
+    }
+
+    /// Opens a pending authorization.
+    pub(crate) fn open_authorization(
+        &self,
+        row: RecordId,
+        sealed: &[u8],
+    ) -> Result<PendingAuthorization, Error> {
+        let mut payload: AuthorizationPayload =
+            self.open(sealed, "authorization", row, Generation(0))?;
+        Ok(PendingAuthorization {
+            state: SecretString::from(std::mem::take(&mut payload.state)),
+            code_verifier: SecretString::from(std::mem::take(&mut payload.code_verifier)),
+            redirect_uri: std::mem::take(&mut payload.redirect_uri),
+            url: std::mem::take(&mut payload.url),
+            login_url: payload.login_url.clone(),
+            client_id: std::mem::take(&mut payload.client_id),
+            app: std::mem::take(&mut payload.app),
+        })
+    }
+
+    /// Seals one secret for its row: a client secret, or a token whose revocation is owed.
+    #[expect(clippy::disallowed_methods, reason = "secrets are sealed before they touch the disk")]
+    pub(crate) fn seal_secret(
+        &self,
+        table: &'static str,
+        row: RecordId,
+        secret: &SecretString,
+    ) -> Result<Vec<u8>, Error> {
+        let place = self.place(table, &row, Generation(0));
+        Ok(self.key.seal(secret.expose_secret().as_bytes(), &place)?)
+    }
+
+    /// Opens one secret.
+    pub(crate) fn open_secret(
+        &self,
+        table: &'static str,
+        row: RecordId,
+        sealed: &[u8],
+    ) -> Result<SecretString, Error> {
+        let plain = self.key.open(sealed, &self.place(table, &row, Generation(0)))?;
+        let text = std::str::from_utf8(&plain).map_err(|_| unreadable(table))?;
+        Ok(SecretString::from(text))
+    }
+
+    fn seal<T: Serialize>(
+        &self,
+        payload: &T,
+        table: &'static str,
+        row: RecordId,
+        generation: Generation,
+    ) -> Result<Vec<u8>, Error> {
+        let plain = Zeroizing::new(serde_json::to_vec(payload).map_err(|_| unreadable(table))?);
+        Ok(self.key.seal(&plain, &self.place(table, &row, generation))?)
+    }
+
+    fn open<T: for<'de> Deserialize<'de>>(
+        &self,
+        sealed: &[u8],
+        table: &'static str,
+        row: RecordId,
+        generation: Generation,
+    ) -> Result<T, Error> {
+        let plain = self.key.open(sealed, &self.place(table, &row, generation))?;
+        serde_json::from_slice(&plain).map_err(|_| unreadable(table))
+    }
+
+    fn place<'a>(
+        &'a self,
+        table: &'static str,
+        row: &'a RecordId,
+        generation: Generation,
+    ) -> Place<'a> {
+        Place {
+            store_id: &self.store_id.0,
+            table,
+            row: &row.0,
+            column: "sealed",
+            generation: generation.0,
+        }
+    }
+}
+
+/// A value that opened, so it is ours, and yet does not read: a fault of this program.
+fn unreadable(table: &str) -> Error {
+    Error::Store(crate::store::Error::Damaged(format!("a sealed value of {table} does not read")))
+}

@@ -1,0 +1,164 @@
+//! Beginning, showing and giving up a set-up. The attempt is sealed and durable before its URL is
+//! shown, so that any later session can complete it.
+
+use crate::domain::app::{App, Flow};
+use crate::domain::audit::AuditEvent;
+use crate::engine::error::{Error, Invalid, SetupNeed};
+use crate::engine::operation::{BeginSetup, Selection};
+use crate::engine::outcome::{AuthorizationStarted, Field};
+use crate::engine::save::{account_to_sign_in, authorization_end};
+use crate::engine::seal::PendingAuthorization;
+use crate::engine::select::PlainName;
+use crate::engine::token::refuse_held;
+use crate::engine::{Engine, Outcome, now};
+use crate::oauth::authorization_code::{
+    AuthorizationRequest, PkcePair, STATE_BYTES, VERIFIER_BYTES, state_from_random,
+};
+use crate::store::{AuthorizationRow, CredentialRow, new_record_id};
+
+impl Engine {
+    /// Begins a set-up: makes the authorization request and keeps what its end needs.
+    pub(super) async fn begin_setup(&self, request: BeginSetup) -> Result<Outcome, Error> {
+        let row = self.select(&request.selection, PlainName::InUse).await?;
+        refuse_held(&row)?;
+        let account = account_to_sign_in(&row.credential);
+        let app = self.app(&account.app).await?.ok_or_else(|| unknown_app(&account.app))?;
+        let flow = choose_flow(request.flow, &app)?;
+        let key = self.key_or_new().await?;
+        let pkce = PkcePair::from_random(&random::<VERIFIER_BYTES>()?);
+        let state = state_from_random(&random::<STATE_BYTES>()?);
+        let redirect_uri = app.redirect_uri(flow).to_owned();
+        let url = AuthorizationRequest {
+            login_url: &account.login_url,
+            client_id: &app.client_id,
+            redirect_uri: &redirect_uri,
+            scopes: &app.scopes,
+            state: &state,
+            code_challenge: &pkce.challenge,
+            login_hint: account.username.as_deref(),
+        }
+        .url();
+        let pending = PendingAuthorization {
+            state,
+            code_verifier: pkce.verifier,
+            redirect_uri,
+            url,
+            login_url: account.login_url.clone(),
+            client_id: app.client_id,
+            app: app.name,
+        };
+        let started_at = now();
+        let id = new_record_id()?;
+        let authorization = AuthorizationRow {
+            id,
+            flow,
+            started_at,
+            expires_at: authorization_end(started_at),
+            sealed: key.sealer().seal_authorization(id, &pending)?,
+        };
+        let detail = format!("{flow} at {}", account.login_url.host());
+        let entry = self.audit(AuditEvent::SetupStarted, &row.credential, detail);
+        let (credential, kept) = (row.id, authorization.clone());
+        self.store.call(move |store| store.insert_authorization(credential, &kept, &entry)).await?;
+        Ok(started(&row, &authorization, pending))
+    }
+
+    /// Shows the newest pending set-up again.
+    pub(super) async fn show_setup(&self, selection: &Selection) -> Result<Outcome, Error> {
+        let row = self.select(selection, PlainName::InUse).await?;
+        let pending = self.pending_authorizations(&row).await?;
+        let Some((authorization, pending)) = pending.into_iter().next() else {
+            return Err(Error::Setup(SetupNeed::NothingPending(row.credential.address)));
+        };
+        Ok(started(&row, &authorization, pending))
+    }
+
+    /// Gives up every pending set-up of a credential.
+    pub(super) async fn abandon_setup(&self, selection: &Selection) -> Result<Outcome, Error> {
+        let row = self.select(selection, PlainName::InUse).await?;
+        let entry = self.audit(AuditEvent::SetupAbandoned, &row.credential, String::new());
+        let id = row.id;
+        self.store.call(move |store| store.delete_authorizations(id, &entry)).await?;
+        Ok(Outcome::Credential(Box::new(self.reload(id).await?.credential)))
+    }
+
+    /// The pending set-ups of a credential that are not past their end, newest first, opened.
+    pub(super) async fn pending_authorizations(
+        &self,
+        row: &CredentialRow,
+    ) -> Result<Vec<(AuthorizationRow, PendingAuthorization)>, Error> {
+        let id = row.id;
+        let kept = self.store.call(move |store| store.authorizations(id)).await?;
+        let live: Vec<_> = kept.into_iter().filter(|kept| kept.expires_at > now()).collect();
+        if live.is_empty() {
+            return Ok(Vec::new());
+        }
+        let key = self.key().await?;
+        live.into_iter()
+            .map(|kept| {
+                let pending = key.sealer().open_authorization(kept.id, &kept.sealed)?;
+                Ok((kept, pending))
+            })
+            .collect()
+    }
+}
+
+fn started(
+    row: &CredentialRow,
+    authorization: &AuthorizationRow,
+    pending: PendingAuthorization,
+) -> Outcome {
+    let account = account_to_sign_in(&row.credential);
+    Outcome::AuthorizationStarted(AuthorizationStarted {
+        address: row.credential.address.clone(),
+        flow: authorization.flow,
+        url: pending.url,
+        redirect_uri: pending.redirect_uri,
+        started_at: authorization.started_at,
+        expires_at: authorization.expires_at,
+        username: account.username,
+        user_id: account.user_id,
+    })
+}
+
+/// The flow asked for, if it is built and the app allows it; else the first that fits.
+fn choose_flow(asked: Option<Flow>, app: &App) -> Result<Flow, Error> {
+    let flow = asked.unwrap_or(Flow::Paste);
+    if flow != Flow::Paste {
+        return Err(Invalid::input(
+            format!("this version does not set up tokens by {flow}"),
+            "use --flow paste: sign in anywhere and paste the address that the browser ends at",
+        )
+        .into());
+    }
+    if app.allows(flow) {
+        Ok(flow)
+    } else {
+        Err(Invalid::new(
+            Field::App,
+            format!("the app {} does not allow the flow {flow}", app.name),
+            "add it to the flows of the app",
+        )
+        .into())
+    }
+}
+
+/// An app that a credential names and nobody has registered here.
+pub(super) fn unknown_app(name: &str) -> Error {
+    let name = crate::domain::text::clean(name);
+    Invalid::new(
+        Field::App,
+        format!("the app {name} is not known here: without its client ID nobody can sign in"),
+        format!("orgkey app add {name} --client-id ID, with the Consumer Key of the org's app"),
+    )
+    .into()
+}
+
+/// Random bytes of the operating system.
+fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Error::Store(crate::store::Error::Unusable(format!("no random numbers: {error}")))
+    })?;
+    Ok(bytes)
+}

@@ -1,0 +1,205 @@
+//! Handing out access tokens.
+//!
+//! [`serve`] is synchronous over one connection: a script's `orgkey token` of a token that is
+//! still good starts no runtime, no thread and no TLS.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::settings::Config;
+use crate::domain::credential::Cause;
+use crate::domain::policy::must_refresh;
+use crate::domain::record::RecordId;
+use crate::domain::time::{UnixMillis, span_in_words};
+use crate::domain::token::{Expiry, Generation, TokenRole};
+use crate::engine::apps::find_app;
+use crate::engine::error::{Error, Invalid, Refusal, SetupNeed};
+use crate::engine::key_folder::PrivateFolder;
+use crate::engine::operation::TokenRequest;
+use crate::engine::outcome::TokenAnswer;
+use crate::engine::seal::Sealer;
+use crate::engine::select::{PlainName, select};
+use crate::engine::sensitive::Sensitive;
+use crate::engine::{Engine, Failure, Outcome, Reporter, Settings, now, open_store};
+use crate::platform;
+use crate::store::{CredentialRow, Durability, HandOut, Store, TokenRow};
+use crate::vault::key_files::{KeyFiles, KeyState};
+
+/// Most rounds of refreshing and looking again: one refresh, one taken over from another process.
+const ROUNDS: usize = 3;
+
+/// What looking into the store gave.
+pub(crate) enum Served {
+    /// A token, its hand-out counted.
+    Answer(TokenAnswer),
+    /// The stored token is not good enough: refresh this generation.
+    MustRefresh(RecordId, Generation),
+    /// There is a signed-in token that was not tested and promoted yet.
+    MustPromote(RecordId),
+}
+
+/// Gives out the stored access token if it is good enough, counting the hand-out first.
+pub(crate) fn serve(
+    store: &mut Store,
+    sealer: &Sealer<'_>,
+    config: &Config,
+    request: &TokenRequest,
+) -> Result<Served, Error> {
+    let row = select(store, &request.selection, PlainName::Refused)?;
+    refuse_held(&row)?;
+    let Some(stored) = store.token_set(row.id, TokenRole::Active)? else {
+        return if row.credential.has_candidate {
+            Ok(Served::MustPromote(row.id))
+        } else {
+            Err(Error::Setup(SetupNeed::NoToken(row.credential.address)))
+        };
+    };
+    refuse_dead(&row, &stored)?;
+    let session = find_app(store, config, &row.credential.app)?
+        .map_or(crate::domain::app::DEFAULT_SESSION_TIMEOUT, |app| app.session_timeout());
+    if request.min_ttl > session {
+        return Err(too_long(request.min_ttl, session).into());
+    }
+    let token = sealer.open_token_set(stored.id, stored.generation, &stored.sealed)?;
+    let rejected = request
+        .rejected
+        .as_ref()
+        .is_some_and(|rejected| *rejected == Sensitive(token.access_token.clone()));
+    if rejected || must_refresh(stored.expiry, request.min_ttl, now()) {
+        return Ok(Served::MustRefresh(row.id, stored.generation));
+    }
+    store.count_hand_out(row.id, &hand_out(stored.generation))?;
+    Ok(Served::Answer(TokenAnswer {
+        address: row.credential.address,
+        access_token: Sensitive(token.access_token),
+        instance_url: stored.instance_url,
+        expiry: stored.expiry,
+    }))
+}
+
+/// Answers `orgkey token` from the store alone, where that is possible without asking anyone.
+/// `None` when it takes the whole engine: to refresh, to promote, to ask for a passphrase.
+pub(crate) fn serve_stored(
+    settings: &Settings,
+    request: &TokenRequest,
+) -> Result<Option<TokenAnswer>, Failure> {
+    let attempt = || -> Result<Option<TokenAnswer>, Error> {
+        let keys = KeyFiles::new(PrivateFolder(settings.locations.key_folder().to_owned()));
+        if keys.state()? != KeyState::Bare {
+            return Ok(None);
+        }
+        let mut store = open_store(&settings.locations, Durability::HandOuts)?;
+        let key = keys.open_bare()?;
+        let sealer = Sealer { key: &key, store_id: store.store_id() };
+        match serve(&mut store, &sealer, &settings.config, request)? {
+            Served::Answer(answer) => Ok(Some(answer)),
+            Served::MustRefresh(..) | Served::MustPromote(_) => Ok(None),
+        }
+    };
+    attempt().map_err(Failure::from)
+}
+
+/// Refuses what is on hold.
+pub(super) fn refuse_held(row: &CredentialRow) -> Result<(), Error> {
+    match &row.credential.held {
+        None => Ok(()),
+        Some(reason) => Err(Error::Refused(Refusal::Held {
+            address: row.credential.address.clone(),
+            reason: reason.clone(),
+        })),
+    }
+}
+
+/// Refuses a token that Salesforce refused for good.
+pub(super) fn refuse_dead(row: &CredentialRow, stored: &TokenRow) -> Result<(), Error> {
+    let Some(cause) = stored.refused else { return Ok(()) };
+    let address = row.credential.address.clone();
+    let check = row.credential.last_check.as_ref().filter(|check| !check.remedy.is_empty());
+    let (message, remedy) = check.map_or_else(
+        || (format!("Salesforce refused the token ({cause})"), default_remedy(cause)),
+        |check| (check.message.clone(), check.remedy.clone()),
+    );
+    Err(Error::Setup(SetupNeed::Refused { address, message, remedy }))
+}
+
+fn default_remedy(cause: Cause) -> String {
+    match cause {
+        Cause::UserInactive => {
+            "reactivate the user in Setup > Users, then set up the OAuth token".into()
+        }
+        Cause::SandboxRefreshed => {
+            "the sandbox has a new Org ID: reset it, then set up the OAuth token".into()
+        }
+        Cause::SupersededElsewhere => {
+            "someone else may hold a copy: look at Login History, then set up the OAuth token"
+                .into()
+        }
+        Cause::Never | Cause::Revoked | Cause::IdleExpired | Cause::Unknown => {
+            "set up the OAuth token".into()
+        }
+    }
+}
+
+fn too_long(min_ttl: Duration, session: Duration) -> Invalid {
+    Invalid::input(
+        format!(
+            "--min-ttl {} is longer than a session of this app lives ({})",
+            span_in_words(min_ttl),
+            span_in_words(session)
+        ),
+        "ask for less, or correct the app's session_timeout",
+    )
+}
+
+fn hand_out(generation: Generation) -> HandOut {
+    let who = platform::who::Who::of_this_process();
+    HandOut {
+        at: now(),
+        uid: who.uid,
+        terminal: who.tty.unwrap_or_default(),
+        program: who.parent.unwrap_or_default(),
+        generation,
+    }
+}
+
+impl Engine {
+    /// A valid access token, refreshed first if need be.
+    pub(super) async fn token(
+        self: &Arc<Self>,
+        mut request: TokenRequest,
+        reporter: &Reporter,
+    ) -> Result<Outcome, Error> {
+        for _ in 0..ROUNDS {
+            match self.serve_once(&request).await? {
+                Served::Answer(answer) => return Ok(Outcome::Token(answer)),
+                Served::MustRefresh(id, generation) => {
+                    self.refresh(id, generation, reporter).await?;
+                    // What was rejected is spent; only its successor counts now.
+                    request.rejected = None;
+                }
+                Served::MustPromote(id) => {
+                    self.resume_candidate(id, reporter).await?;
+                }
+            }
+        }
+        Err(Invalid::input(
+            format!(
+                "Salesforce issues tokens that live shorter than --min-ttl {}",
+                span_in_words(request.min_ttl)
+            ),
+            "ask for less",
+        )
+        .into())
+    }
+
+    async fn serve_once(&self, request: &TokenRequest) -> Result<Served, Error> {
+        let key = self.key().await?;
+        let (config, request) = (self.settings.config.clone(), request.clone());
+        self.store.call(move |store| Ok(serve(store, &key.sealer(), &config, &request))).await?
+    }
+}
+
+/// The end of an access token that was issued or proven good at `at`.
+pub(super) fn expiry_from(known: Option<UnixMillis>, at: UnixMillis, session: Duration) -> Expiry {
+    known.map_or_else(|| Expiry::assumed(at, session), |end| Expiry { at: end, known: true })
+}
