@@ -1,5 +1,7 @@
 //! `app`: the registration of an org's app with orgkey.
 
+use std::fmt::Write;
+
 use serde_json::json;
 
 use crate::domain::app::{App as Registration, AppOrigin};
@@ -121,7 +123,7 @@ fn print_list(apps: &[Registration], context: &Context) -> Done {
             AppOrigin::Store => "store",
         };
         let secret = if app.has_secret { "yes" } else { "no" };
-        table.push_str(&format!("{:width$}  {place:8}  {secret:6}  {}\n", app.name, app.client_id));
+        let _ = writeln!(table, "{:width$}  {place:8}  {secret:6}  {}", app.name, app.client_id);
     }
     context.output.text(&table)
 }

@@ -117,7 +117,7 @@ pub(crate) struct AccountFlags {
     /// Username of that user; learned at the first login when left out
     #[arg(long)]
     pub(crate) username: Option<String>,
-    /// My Domain URL of the org, e.g. https://acme.my.salesforce.com
+    /// My Domain URL of the org, e.g. <https://acme.my.salesforce.com>
     #[arg(long, value_name = "URL")]
     pub(crate) login_url: Option<String>,
     /// Name of the app; 'default' when left out
@@ -344,6 +344,33 @@ pub(crate) enum Key {
     },
     /// Say how the sealing key is protected
     Status,
+    /// Protect the sealing key by another passphrase; nothing has to be sealed anew
+    Passphrase {
+        /// Protect the key by the file's mode alone from now on
+        #[arg(long)]
+        no_passphrase: bool,
+    },
+    /// List or add those who can open the sealing key
+    #[command(subcommand)]
+    Recipient(Recipient),
+}
+
+/// `orgkey key recipient`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Recipient {
+    /// List them
+    List,
+    /// Let one more age identity open the key, e.g. a cron job's
+    Add {
+        /// Its public key, age1...
+        public_key: String,
+        /// Who or what it is
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        label: String,
+        /// Why, for the audit
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
 }
 
 /// `orgkey simulate`

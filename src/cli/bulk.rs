@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::domain::name::Environment;
 use crate::engine::operation::{AppRequest, InlineApp, SaveRequest};
 use crate::engine::{Error, Failure, Invalid};
 use crate::platform;
@@ -80,12 +81,9 @@ fn save_request(
     line: CredentialLine,
     reason: Option<&str>,
 ) -> Result<SaveRequest, String> {
-    let sandbox = match crate::domain::name::Environment::parse(&line.environment) {
-        Some(environment) => environment == crate::domain::name::Environment::Sandbox,
-        None => {
-            let shown = crate::domain::text::clean_and_mask(&line.environment);
-            return Err(format!("line {number}: '{shown}' is neither production nor sandbox"));
-        }
+    let Some(environment) = Environment::parse(&line.environment) else {
+        let shown = crate::domain::text::clean_and_mask(&line.environment);
+        return Err(format!("line {number}: '{shown}' is neither production nor sandbox"));
     };
     let inline_app = match (filled(line.client_id), filled(line.app.clone())) {
         (Some(_), Some(_)) => {
@@ -99,7 +97,7 @@ fn save_request(
     };
     Ok(SaveRequest {
         name: line.name,
-        sandbox,
+        sandbox: environment == Environment::Sandbox,
         org_id: line.org_id,
         user_id: line.user_id,
         username: line.username,
@@ -138,12 +136,12 @@ fn collect<L, T>(
     let (good, wrong): (Vec<_>, Vec<_>) =
         lines.into_iter().map(|(number, line)| make(number, line)).partition(Result::is_ok);
     if !wrong.is_empty() {
-        return Err(wrong_lines(wrong.into_iter().filter_map(Result::err).collect()));
+        return Err(wrong_lines(&wrong.into_iter().filter_map(Result::err).collect::<Vec<_>>()));
     }
     Ok(good.into_iter().filter_map(Result::ok).collect())
 }
 
-fn wrong_lines(wrong: Vec<String>) -> Ended {
+fn wrong_lines(wrong: &[String]) -> Ended {
     invalid(Invalid::input(wrong.join("; "), "correct the file; nothing was saved"))
 }
 
@@ -157,7 +155,7 @@ fn read_lines<T: for<'de> Deserialize<'de>>(file: &str) -> Result<Vec<(u64, T)>,
         csv_lines(&text).into_iter().partition(Result::is_ok)
     };
     if !wrong.is_empty() {
-        return Err(wrong_lines(wrong.into_iter().filter_map(Result::err).collect()));
+        return Err(wrong_lines(&wrong.into_iter().filter_map(Result::err).collect::<Vec<_>>()));
     }
     let lines: Vec<(u64, T)> = good.into_iter().filter_map(Result::ok).collect();
     if lines.is_empty() {

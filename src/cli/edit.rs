@@ -9,8 +9,9 @@ use crate::platform::terminal;
 
 use super::args::{Delete, Reset, Save};
 use super::context::{Context, visible};
-use super::output::{Done, Ended, credential_json, revocation_in_words};
+use super::output::{Done, Ended, credential_json};
 use super::read::{selection, show_credential};
+use super::words::revocation_in_words;
 use super::{bulk, unexpected};
 
 /// Saves one credential, or many from a file.

@@ -2,15 +2,15 @@
 
 use serde_json::json;
 
-use crate::engine::operation::CreateKey;
+use crate::engine::operation::{AddRecipient, CreateKey};
 use crate::engine::outcome::{KeyProtection, KeyReport};
 use crate::engine::sensitive::Sensitive;
-use crate::engine::{Operation, Outcome};
+use crate::engine::{Error, Failure, Operation, Outcome};
 use crate::platform::terminal;
 
-use super::args::Key;
+use super::args::{Key, Recipient};
 use super::context::{Context, choose_passphrase};
-use super::output::Done;
+use super::output::{Done, Ended};
 use super::{unexpected, usage_failure};
 
 /// Makes the key, or says how it is protected.
@@ -23,6 +23,48 @@ pub(crate) async fn run(key: Key, context: &Context) -> Done {
             print(&report, context)
         }
         Key::Init { no_passphrase, recovery } => init(no_passphrase, recovery, context).await,
+        Key::Passphrase { no_passphrase } => {
+            let passphrase = new_passphrase(no_passphrase, context).await?;
+            let Outcome::Key(report) = context.ask(Operation::ProtectKey(passphrase)).await? else {
+                return Err(unexpected());
+            };
+            print(&report, context)
+        }
+        Key::Recipient(Recipient::List) => recipients(Operation::Recipients, context).await,
+        Key::Recipient(Recipient::Add { public_key, label, reason }) => {
+            let request = AddRecipient { public_key, label, reason };
+            recipients(Operation::AddRecipient(request), context).await
+        }
+    }
+}
+
+async fn recipients(operation: Operation, context: &Context) -> Done {
+    let Outcome::Recipients(all) = context.ask(operation).await? else {
+        return Err(unexpected());
+    };
+    if context.output.json {
+        return context.output.object(&json!({ "schema": 1, "recipients": all }));
+    }
+    all.iter()
+        .try_for_each(|one| context.output.text(&format!("{}  {}", one.public_key, one.label)))
+}
+
+/// A passphrase from the file that the environment names, or asked for twice; none for a bare key.
+async fn new_passphrase(
+    no_passphrase: bool,
+    context: &Context,
+) -> Result<Option<Sensitive>, Ended> {
+    match context.passphrase_file() {
+        _ if no_passphrase => Ok(None),
+        Some(file) => crate::platform::secret_file::read_secret_file(&file)
+            .map(|passphrase| Some(Sensitive(passphrase)))
+            .map_err(|error| Failure::from(Error::from(error)).into()),
+        None if terminal::stdin_is_terminal() => Ok(Some(choose_passphrase().await?)),
+        None => Err(usage_failure(
+            "the passphrase is asked for on a terminal, and standard input is none",
+            "name a file in ORGKEY_PASSPHRASE_FILE, or take a bare key with --no-passphrase",
+        )
+        .into()),
     }
 }
 
@@ -37,21 +79,7 @@ async fn init(no_passphrase: bool, recovery: bool, context: &Context) -> Done {
         )
         .into());
     }
-    let passphrase = match (no_passphrase, context.passphrase_file()) {
-        (true, _) => None,
-        (false, Some(file)) => Some(Sensitive(
-            crate::platform::secret_file::read_secret_file(&file)
-                .map_err(|error| crate::engine::Failure::from(crate::engine::Error::from(error)))?,
-        )),
-        (false, None) if terminal::stdin_is_terminal() => Some(choose_passphrase().await?),
-        (false, None) => {
-            return Err(usage_failure(
-                "the passphrase is asked for on a terminal, and standard input is none",
-                "name a file in ORGKEY_PASSPHRASE_FILE, or make a bare key with --no-passphrase",
-            )
-            .into());
-        }
-    };
+    let passphrase = new_passphrase(no_passphrase, context).await?;
     let request = CreateKey { passphrase, recovery };
     let Outcome::Key(report) = context.ask(Operation::CreateKey(request)).await? else {
         return Err(unexpected());

@@ -10,6 +10,7 @@ mod context;
 mod demo;
 mod edit;
 mod key;
+mod log;
 mod output;
 mod read;
 mod setup;
@@ -17,6 +18,7 @@ mod signals;
 mod simulate;
 mod test;
 mod token;
+mod words;
 
 use clap::{CommandFactory, Parser};
 
@@ -32,7 +34,9 @@ use output::{Done, Ended, Output};
 /// Environment variable that names the file with the passphrase.
 const PASSPHRASE_FILE: &str = "ORGKEY_PASSPHRASE_FILE";
 /// Name of systemd's credential with the passphrase.
-const SYSTEMD_CREDENTIAL: &str = "orgkey-passphrase";
+const PASSPHRASE_CREDENTIAL: &str = "orgkey-passphrase";
+/// Name of systemd's credential with an age identity that opens the key.
+const IDENTITY_CREDENTIAL: &str = "orgkey-identity";
 
 /// Runs the program and answers its exit code.
 pub(crate) fn run() -> u8 {
@@ -137,11 +141,13 @@ fn settings() -> Result<Settings, Ended> {
         })
     })?;
     let config = read_config(&locations).map_err(Failure::from)?;
+    log::start(&locations);
     let passphrase_file = std::env::var_os(PASSPHRASE_FILE)
         .filter(|path| !path.is_empty())
         .map(std::path::PathBuf::from)
-        .or_else(|| platform::secret_file::systemd_credential(SYSTEMD_CREDENTIAL));
-    Ok(Settings { locations, config, passphrase_file })
+        .or_else(|| platform::secret_file::systemd_credential(PASSPHRASE_CREDENTIAL));
+    let identity_file = platform::secret_file::systemd_credential(IDENTITY_CREDENTIAL);
+    Ok(Settings { locations, config, passphrase_file, identity_file })
 }
 
 fn read_config(locations: &Locations) -> Result<Config, crate::engine::Error> {

@@ -7,10 +7,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::domain::app::App;
-use crate::domain::credential::{Check, Credential};
-use crate::domain::time::{UnixMillis, span_in_words};
+use crate::domain::credential::Credential;
+use crate::domain::time::UnixMillis;
 use crate::engine::Failure;
-use crate::engine::outcome::{Revocation, TestReport};
+use crate::engine::outcome::TestReport;
 
 /// Exit code where whoever reads standard output has gone: as if SIGPIPE had ended us.
 const PIPE_CLOSED: u8 = 141;
@@ -58,6 +58,7 @@ pub(crate) type Done = Result<(), Ended>;
 
 impl Output {
     /// Prints lines of text.
+    #[expect(clippy::unused_self, reason = "whoever prints has been told where and how")]
     pub(crate) fn text(self, text: &str) -> Done {
         let mut stdout = std::io::stdout().lock();
         stdout.write_all(text.as_bytes())?;
@@ -188,164 +189,4 @@ pub(crate) fn app_json(app: &App) -> Value {
         "session_timeout_seconds": app.session_timeout, "rotate_every_seconds": app.rotate_every,
         "origin": app.origin,
     })
-}
-
-/// A table of all credentials: the important word first, the same order of facts everywhere.
-pub(crate) fn credential_table(credentials: &[Credential], now: UnixMillis) -> String {
-    let name_width =
-        credentials.iter().map(|one| one.address.name.as_str().len()).max().unwrap_or(4).max(4);
-    let mut table = format!(
-        "{:name_width$}  {:10}  {:15}  {:13}  {}\n",
-        "NAME", "ENV", "STATE", "TESTED", "USER"
-    );
-    for credential in credentials {
-        let state = credential.state(now);
-        let environment = match credential.address.environment {
-            crate::domain::name::Environment::Production => "PROD",
-            crate::domain::name::Environment::Sandbox => "sandbox",
-        };
-        let in_use = if credential.in_use { "" } else { " -" };
-        let tested =
-            credential.last_test.as_ref().map_or_else(|| "-".to_owned(), |test| ago(test.at, now));
-        let user = credential.username.as_deref().unwrap_or(credential.user_id.as_str());
-        table.push_str(&format!(
-            "{:name_width$}  {:10}  {} {:13}  {tested:13}  {user}\n",
-            credential.address.name.as_str(),
-            format!("{environment}{in_use}"),
-            state.mark(),
-            state.words(),
-        ));
-    }
-    table
-}
-
-/// All that is known of one credential, a fact a line.
-pub(crate) fn credential_card(credential: &Credential, now: UnixMillis) -> String {
-    let state = credential.state(now);
-    let mut lines = vec![
-        (
-            "State",
-            credential.cause(now).map_or_else(
-                || format!("{} {}", state.mark(), state.words()),
-                |cause| format!("{} {} ({cause})", state.mark(), state.words()),
-            ),
-        ),
-        ("Org ID", credential.org_id.to_string()),
-        ("User ID", credential.user_id.to_string()),
-        (
-            "User",
-            credential.username.clone().unwrap_or_else(|| "learned at the first login".into()),
-        ),
-        ("Login", credential.login_url.to_string()),
-        ("App", credential.app.clone()),
-        ("Tags", credential.tags.join(" ")),
-    ];
-    if let Some(token) = &credential.token {
-        let end = if token.expiry.at <= now {
-            "ended".to_owned()
-        } else {
-            format!("ends in {}", span_in_words(token.expiry.at.since(now)))
-        };
-        let sure = if token.expiry.known { "" } else { " (assumed)" };
-        lines.push((
-            "Token",
-            format!(
-                "signed in {} by {}, {end}{sure}, generation {}",
-                ago(token.signed_in_at, now),
-                token.flow,
-                token.generation.0
-            ),
-        ));
-        lines.push(("Scopes", token.scopes.join(" ")));
-        lines.push(("Instance", token.instance_url.to_string()));
-        if !credential.environment_proven {
-            lines.push(("Note", "environment not proven".into()));
-        }
-    }
-    if let Some(test) = &credential.last_test {
-        lines.push(("Test", check_in_words(test, now)));
-    }
-    if let Some(pending) = &credential.pending {
-        lines.push((
-            "Staged",
-            format!(
-                "org {} user {} at {}; waits for its sign-in",
-                pending.org_id,
-                pending.user_id,
-                pending.login_url.host()
-            ),
-        ));
-    }
-    if let Some(pending) = credential.pending_authorization(now) {
-        let left = span_in_words(pending.expires_at.since(now));
-        lines.push(("Pending", format!("set-up by {}, {left} left", pending.flow)));
-    }
-    if credential.revocation_owed {
-        lines.push(("Owed", "a revocation at Salesforce is tried again".into()));
-    }
-    if let Some(reason) = &credential.held {
-        lines.push(("Held", reason.clone()));
-    }
-    let in_use = if credential.in_use { "in use" } else { "not in use" };
-    let mut card = format!("{}  {in_use}\n", credential.address);
-    for (label, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
-        card.push_str(&format!("  {label:9} {value}\n"));
-    }
-    card
-}
-
-fn check_in_words(check: &Check, now: UnixMillis) -> String {
-    let mut words = format!("{}, {} ms, {}", check.message, check.latency_ms, ago(check.at, now));
-    if !check.remedy.is_empty() {
-        words.push_str(&format!("\n            {}", check.remedy));
-    }
-    words
-}
-
-/// One line, and a second where something is to be done.
-pub(crate) fn test_line(report: &TestReport, width: usize) -> String {
-    let check = &report.check;
-    let (mark, words) = match check.outcome {
-        crate::domain::credential::CheckOutcome::Ok => ('+', "ready"),
-        crate::domain::credential::CheckOutcome::Limited => ('%', "limited"),
-        crate::domain::credential::CheckOutcome::NeedsSetup => ('!', "needs setup"),
-        crate::domain::credential::CheckOutcome::Unreachable => ('~', "unreachable"),
-        crate::domain::credential::CheckOutcome::Uncertain => ('?', "uncertain"),
-        crate::domain::credential::CheckOutcome::Misconfigured => ('#', "misconfigured"),
-        crate::domain::credential::CheckOutcome::WrongAccount => ('!', "wrong account"),
-    };
-    let latency =
-        if check.remedy.is_empty() { format!(" ({} ms)", check.latency_ms) } else { String::new() };
-    let mut line =
-        format!("{:width$}  {mark} {words:13}  {}{latency}", report.address, check.message);
-    if !check.remedy.is_empty() {
-        line.push_str(&format!("\n{:indent$}{}", "", check.remedy, indent = width + 19));
-    }
-    line
-}
-
-/// What happened to a token at Salesforce, in words.
-pub(crate) fn revocation_in_words(revocation: Revocation) -> &'static str {
-    match revocation {
-        Revocation::NothingToRevoke => "there was no token to revoke",
-        Revocation::Confirmed => "the token was revoked at Salesforce (confirmed)",
-        Revocation::Owed => {
-            "Salesforce could not be told yet: the revocation is owed and is tried again"
-        }
-        Revocation::Draining => {
-            "the old token works until nobody can be using it, then it is revoked"
-        }
-    }
-}
-
-/// How long ago, near times in words and far ones as a date.
-fn ago(at: UnixMillis, now: UnixMillis) -> String {
-    let span = now.since(at);
-    if span.as_secs() < 60 {
-        "just now".to_owned()
-    } else if span.as_secs() < 7 * 86_400 {
-        format!("{} ago", span_in_words(span))
-    } else {
-        at.rfc3339().chars().take(10).collect()
-    }
 }

@@ -6,8 +6,9 @@ use crate::engine::{Operation, Outcome, Selection, now};
 
 use super::args::Named;
 use super::context::Context;
-use super::output::{Done, credential_card, credential_json, credential_table};
+use super::output::{Done, credential_json};
 use super::unexpected;
+use super::words::{credential_card, credential_table};
 
 /// Lists all credentials.
 pub(crate) async fn list(context: &Context) -> Done {

@@ -11,8 +11,9 @@ use crate::platform::terminal;
 
 use super::args::Setup;
 use super::context::{Context, hidden, read_stdin};
-use super::output::{Done, Ended, credential_json, revocation_in_words};
+use super::output::{Done, Ended, credential_json};
 use super::read::{selection, show_credential};
+use super::words::revocation_in_words;
 use super::{unexpected, usage_failure};
 
 /// Longest redirect URL that is read, in bytes.

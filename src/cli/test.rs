@@ -10,8 +10,9 @@ use crate::engine::{Failure, Operation, Outcome, Selection, exit, exit_code_of, 
 
 use super::args::Test;
 use super::context::Context;
-use super::output::{Done, Ended, test_json, test_line};
+use super::output::{Done, Ended, test_json};
 use super::unexpected;
+use super::words::test_line;
 
 /// Tests that run at once: a dead host must not hold the rest.
 const AT_ONCE: usize = 64;

@@ -47,6 +47,9 @@ pub(crate) fn run(token: Token, settings: Settings, output: Output) -> Done {
 )]
 fn print(answer: &TokenAnswer, output: Output) -> Result<(), Ended> {
     use secrecy::ExposeSecret;
+    if let Some(why) = &answer.unrecorded {
+        output.say(&format!("note: this hand-out is in no record: {why}"));
+    }
     let access_token = answer.access_token.0.expose_secret();
     if !output.json {
         return output.text(access_token);

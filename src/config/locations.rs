@@ -43,8 +43,12 @@ impl Locations {
 
     /// Everything in one folder.
     fn in_folder(home: &OsString) -> Result<Self, NoHome> {
-        let home = std::path::absolute(home).map_err(|_| NoHome)?;
-        Ok(Self { config: home.clone(), data: home.clone(), state: home })
+        std::path::absolute(home).map(|home| Self::in_one_folder(&home)).map_err(|_| NoHome)
+    }
+
+    /// Everything in this folder, which is named by a full path.
+    pub(crate) fn in_one_folder(home: &Path) -> Self {
+        Self { config: home.to_owned(), data: home.to_owned(), state: home.to_owned() }
     }
 
     fn in_xdg_folders() -> Result<Self, NoHome> {
@@ -80,24 +84,9 @@ impl Locations {
         &self.data
     }
 
-    /// The folder of what belongs to this host and must not be copied to another.
-    pub(crate) fn state_folder(&self) -> &Path {
-        &self.state
-    }
-
     /// The folder of the locks between processes, a file for each credential.
     pub(crate) fn locks_folder(&self) -> PathBuf {
         self.state.join("locks")
-    }
-
-    /// The preallocated slots into which answers are written before they are parsed.
-    pub(crate) fn inbox_file(&self) -> PathBuf {
-        self.state.join("inbox")
-    }
-
-    /// The agent's socket.
-    pub(crate) fn agent_socket(&self) -> PathBuf {
-        self.state.join("agent.sock")
     }
 
     /// The log.
@@ -132,9 +121,7 @@ mod tests {
                 locations.config_file(),
                 locations.store_file(),
                 locations.key_folder().join("store.age"),
-                locations.inbox_file(),
                 locations.locks_folder(),
-                locations.agent_socket(),
                 locations.log_file(),
             ];
             println!("<<{}>>", paths.map(|path| path.display().to_string()).join(" "));
@@ -144,16 +131,14 @@ mod tests {
     #[test]
     fn one_folder_or_those_of_xdg() {
         let one = "/srv/orgkey/config.toml /srv/orgkey/orgkey.db /srv/orgkey/store.age \
-                   /srv/orgkey/inbox /srv/orgkey/locks /srv/orgkey/agent.sock \
-                   /srv/orgkey/orgkey.log";
+                   /srv/orgkey/locks /srv/orgkey/orgkey.log";
         assert_eq!(in_environment(&[("ORGKEY_HOME", "/srv/orgkey"), ("HOME", "/h")]), one);
         assert_eq!(in_environment(&[("ORGKEY_HOME", "srv/orgkey")]), one);
         let plain = in_environment(&[("HOME", "/h"), ("ORGKEY_HOME", "")]);
         assert_eq!(
             plain,
             "/h/.config/orgkey/config.toml /h/.local/share/orgkey/orgkey.db \
-             /h/.local/share/orgkey/store.age /h/.local/state/orgkey/inbox \
-             /h/.local/state/orgkey/locks /h/.local/state/orgkey/agent.sock \
+             /h/.local/share/orgkey/store.age /h/.local/state/orgkey/locks \
              /h/.local/state/orgkey/orgkey.log"
         );
         let named = in_environment(&[
@@ -172,6 +157,5 @@ mod tests {
         assert_eq!(one.private_folders(), [Path::new("/srv")]);
         let apart = Locations { config: "/c".into(), data: "/d".into(), state: "/s".into() };
         assert_eq!(apart.private_folders(), [Path::new("/d"), Path::new("/s")]);
-        assert_eq!(apart.state_folder(), Path::new("/s"));
     }
 }

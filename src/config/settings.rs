@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::values::{
     AppTables, ClientId, Deadline, FileName, RedirectUri, Scope, Span, TrustedDomain,
 };
-use crate::domain::app::{App, AppOrigin, Flow, Rotation};
+use crate::domain::app::{App, AppOrigin, DEFAULT_SCOPES, Flow, Rotation};
 use crate::domain::host::HostPolicy;
 use crate::domain::text;
 
@@ -44,17 +44,6 @@ impl ConfigError {
     }
 }
 
-/// Whether the agent, which holds the open key, is started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum AgentStart {
-    /// By `unlock`, the dashboard and `watch`.
-    #[default]
-    Auto,
-    /// Never: each process opens the key itself.
-    Never,
-}
-
 /// What happens when a hand-out can't be written to the audit (design.md section 9).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -82,15 +71,11 @@ pub(crate) struct Network {
 pub(crate) struct Audit {
     /// What happens when a hand-out can't be recorded.
     pub(crate) on_write_failure: OnWriteFailure,
-    /// Whether each row also goes to syslog.
-    pub(crate) syslog: bool,
 }
 
 /// What config.toml says; the defaults where there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Config {
-    /// Whether the agent is started.
-    pub(crate) agent: AgentStart,
     /// `[network]`.
     pub(crate) network: Network,
     /// `[audit]`.
@@ -150,16 +135,12 @@ impl Config {
         let deadline = tables.network.deadline.map_or(DEFAULT_DEADLINE, |deadline| deadline.0);
         let trusted = tables.network.trusted_domains.into_iter().map(|domain| domain.0);
         Self {
-            agent: tables.agent,
             network: Network {
                 allow_loopback: tables.network.allow_loopback,
                 trusted_domains: trusted.collect(),
                 deadline,
             },
-            audit: Audit {
-                on_write_failure: tables.audit.on_write_failure,
-                syslog: tables.audit.syslog,
-            },
+            audit: Audit { on_write_failure: tables.audit.on_write_failure },
             apps: tables
                 .apps
                 .0
@@ -174,7 +155,6 @@ impl Config {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Tables {
-    agent: AgentStart,
     network: NetworkTable,
     audit: AuditTable,
     apps: AppTables,
@@ -192,7 +172,6 @@ struct NetworkTable {
 #[serde(deny_unknown_fields, default)]
 struct AuditTable {
     on_write_failure: OnWriteFailure,
-    syslog: bool,
 }
 
 /// `[apps.NAME]`.
@@ -227,7 +206,11 @@ impl AppTable {
             client_id: self.client_id.0,
             has_secret: client_secret_file.is_some(),
             redirect_uris: self.redirect_uris.into_iter().map(|uri| uri.0).collect(),
-            scopes: self.scopes.into_iter().map(|scope| scope.0).collect(),
+            scopes: if self.scopes.is_empty() {
+                DEFAULT_SCOPES.map(str::to_owned).to_vec()
+            } else {
+                self.scopes.into_iter().map(|scope| scope.0).collect()
+            },
             flows: self.flows,
             private_key_file: self.private_key_file.map(shown),
             certificate_file: self.certificate_file.map(shown),

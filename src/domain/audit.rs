@@ -43,6 +43,10 @@ pub(crate) enum AuditEvent {
     Revoked,
     /// A revocation could not be delivered yet.
     RevocationOwed,
+    /// The sealing key was made.
+    KeyCreated,
+    /// One more age identity can open the sealing key.
+    RecipientAdded,
     /// An app was added.
     AppAdded,
     /// An app was edited.
@@ -73,6 +77,8 @@ impl AuditEvent {
             Self::AnswerLost => "answer_lost",
             Self::Revoked => "revoked",
             Self::RevocationOwed => "revocation_owed",
+            Self::KeyCreated => "key_created",
+            Self::RecipientAdded => "recipient_added",
             Self::AppAdded => "app_added",
             Self::AppEdited => "app_edited",
             Self::AppDeleted => "app_deleted",

@@ -52,11 +52,6 @@ impl Fault {
         self.kind.row().cause
     }
 
-    /// Whether the same request may pass later, with nothing changed.
-    pub(crate) fn is_transient(&self) -> bool {
-        self.kind.is_transient()
-    }
-
     /// Whether one refresh and one repetition are worth while (facts 5.2, class R).
     pub(crate) fn wants_refresh(&self) -> bool {
         matches!(self.kind, FaultKind::SessionExpired | FaultKind::InstanceMoved)

@@ -51,10 +51,6 @@ pub(crate) struct Response {
     pub(crate) content_type: String,
     /// The `Location` header of a redirect, which is never followed.
     pub(crate) location: Option<String>,
-    /// The `Retry-After` header in seconds, capped at 900.
-    pub(crate) retry_after_seconds: Option<u64>,
-    /// The `Sforce-Limit-Info` header, e.g. `api-usage=127/100000`.
-    pub(crate) limit_info: Option<String>,
     /// The body.
     pub(crate) body: zeroize::Zeroizing<Vec<u8>>,
 }

@@ -5,6 +5,7 @@ use crate::domain::audit::AuditEvent;
 use crate::engine::error::Error;
 use crate::engine::operation::DeleteRequest;
 use crate::engine::outcome::{DeleteReceipt, Revocation};
+use crate::engine::revoke::owe;
 use crate::engine::select::PlainName;
 use crate::engine::{Engine, Outcome, Reporter};
 use crate::store::{CredentialRow, OwedRow};
@@ -50,7 +51,7 @@ impl Engine {
             for stored in &sets {
                 let token =
                     key.sealer().open_token_set(stored.id, stored.generation, &stored.sealed)?;
-                owed.push(self.owe(key, &row.credential, &token)?);
+                owed.push(owe(key, &row.credential, &token)?);
             }
         }
         let address = row.credential.address.to_string();

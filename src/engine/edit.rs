@@ -36,7 +36,7 @@ impl Engine {
                 Err(error) => return Err(error),
             };
             let Parsed { mut value, notes } = parsed;
-            notes.into_iter().for_each(|note| reporter.note(note));
+            reporter.notes(notes);
             match &request.inline_app {
                 Some(app) => {
                     let at_line = |error: Error| error.at_line(request.line);
@@ -132,7 +132,7 @@ impl Engine {
         if request.app.is_some() && self.app(&edit.account.app).await?.is_none() {
             return Err(unknown_app(&edit.account.app));
         }
-        notes.into_iter().for_each(|note| reporter.note(note));
+        reporter.notes(notes);
         let entry = self.audit_of(
             edit_event(&edit),
             row.credential.address.to_string(),

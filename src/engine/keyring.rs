@@ -4,9 +4,11 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use secrecy::SecretString;
 
+use crate::domain::audit::AuditEvent;
 use crate::engine::error::Error;
-use crate::engine::operation::CreateKey;
-use crate::engine::outcome::{KeyProtection, KeyReport};
+use crate::engine::key_folder::PrivateFolder;
+use crate::engine::operation::{AddRecipient, CreateKey};
+use crate::engine::outcome::{KeyProtection, KeyReport, RecipientReport};
 use crate::engine::seal::Sealer;
 use crate::engine::sensitive::Sensitive;
 use crate::engine::{Engine, Outcome};
@@ -14,18 +16,45 @@ use crate::platform;
 use crate::vault::data_key::DataKey;
 use crate::vault::error::Error as Vault;
 use crate::vault::folder::{SEALED_IDENTITY, STORE_KEY};
-use crate::vault::key_files::{KeyState, Protection};
+use crate::vault::key_files::{Identity, KeyFiles, KeyState, Protection, Recipient};
+
+/// The key as it is held while it is open: with the identity that opened it, so that its
+/// protection can be changed.
+pub(super) struct HeldKey {
+    key: DataKey,
+    identity: Identity,
+}
+
+impl HeldKey {
+    fn open(keys: &KeyFiles<PrivateFolder>, identity: Identity) -> Result<Self, Error> {
+        let (key, _) = keys.open(&identity)?;
+        Ok(Self { key, identity })
+    }
+
+    fn bare(keys: &KeyFiles<PrivateFolder>) -> Result<Self, Error> {
+        // Only this way tells a bare identity that lost against a passphrase from a wrong one.
+        keys.open_bare()?;
+        Self::open(keys, keys.bare_identity()?)
+    }
+
+    fn with_passphrase(
+        keys: &KeyFiles<PrivateFolder>,
+        passphrase: &SecretString,
+    ) -> Result<Self, Error> {
+        Self::open(keys, keys.identity_with_passphrase(passphrase)?)
+    }
+}
 
 /// The opened key together with what a seal is bound to.
 pub(super) struct OpenKey {
-    key: Arc<DataKey>,
+    held: Arc<HeldKey>,
     store_id: crate::domain::record::RecordId,
 }
 
 impl OpenKey {
     /// Seals and opens values of this store.
     pub(super) fn sealer(&self) -> Sealer<'_> {
-        Sealer { key: &self.key, store_id: self.store_id }
+        Sealer { key: &self.held.key, store_id: self.store_id }
     }
 }
 
@@ -34,11 +63,11 @@ impl Engine {
     /// in the file that the environment names.
     pub(super) async fn key(&self) -> Result<OpenKey, Error> {
         let held = self.held_key().clone();
-        let key = match held {
-            Some(key) => key,
+        let held = match held {
+            Some(held) => held,
             None => self.open_unattended().await?,
         };
-        Ok(OpenKey { key, store_id: self.store_id })
+        Ok(OpenKey { held, store_id: self.store_id })
     }
 
     /// The opened key; made now, where there is none and the environment names a passphrase file.
@@ -52,16 +81,22 @@ impl Engine {
         self.key().await
     }
 
-    async fn open_unattended(&self) -> Result<Arc<DataKey>, Error> {
+    async fn open_unattended(&self) -> Result<Arc<HeldKey>, Error> {
         let keys = self.keys.clone();
         let passphrase_file = self.settings.passphrase_file.clone();
-        let open = move || -> Result<DataKey, Error> {
-            match (keys.state()?, passphrase_file) {
+        let identity_file = self.settings.identity_file.clone();
+        let open = move || -> Result<HeldKey, Error> {
+            let state = keys.state()?;
+            if let Some(file) = identity_file.filter(|_| state != KeyState::Missing) {
+                let text = platform::secret_file::read_secret_file(&file)?;
+                return HeldKey::open(&keys, Identity::parse(&text)?);
+            }
+            match (state, passphrase_file) {
                 (KeyState::Missing, _) => Err(Error::Key(KeyProtection::Missing)),
-                (KeyState::Bare, _) => Ok(keys.open_bare()?),
+                (KeyState::Bare, _) => HeldKey::bare(&keys),
                 (KeyState::Passphrase, Some(file)) => {
                     let passphrase = platform::secret_file::read_secret_file(&file)?;
-                    Ok(keys.open_with_passphrase(&passphrase)?)
+                    HeldKey::with_passphrase(&keys, &passphrase)
                 }
                 (KeyState::Passphrase, None) => Err(Error::Key(KeyProtection::Passphrase)),
                 (KeyState::IdentityAlone, _) => Err(Vault::Missing(STORE_KEY).into()),
@@ -87,8 +122,18 @@ impl Engine {
         recovery: bool,
     ) -> Result<Option<SecretString>, Error> {
         let keys = self.keys.clone();
-        let created = run_blocking(move || Ok(keys.create(&protection, recovery)?)).await?;
-        self.hold(created.key);
+        let create = move || {
+            let is_bare = matches!(protection, Protection::Bare);
+            Ok((keys.create(&protection, recovery)?, is_bare))
+        };
+        let (created, is_bare) = run_blocking(create).await?;
+        if created.is_new {
+            let how = if is_bare { "bare" } else { "passphrase" };
+            let detail = format!("{} {how}", created.identity.public_key());
+            let entry = self.audit_of(AuditEvent::KeyCreated, "key".into(), detail, None);
+            self.store.call(move |store| store.record(&entry)).await?;
+        }
+        self.hold(HeldKey { key: created.key, identity: created.identity });
         Ok(created.recovery_identity)
     }
 
@@ -97,13 +142,50 @@ impl Engine {
         let keys = self.keys.clone();
         let open = move || match keys.state()? {
             KeyState::Missing => Err(Error::Key(KeyProtection::Missing)),
-            KeyState::Bare => Ok(keys.open_bare()?),
-            KeyState::Passphrase => Ok(keys.open_with_passphrase(&passphrase.0)?),
+            KeyState::Bare => HeldKey::bare(&keys),
+            KeyState::Passphrase => HeldKey::with_passphrase(&keys, &passphrase.0),
             KeyState::IdentityAlone => Err(Vault::Missing(STORE_KEY).into()),
             KeyState::StoreKeyAlone => Err(Vault::Missing(SEALED_IDENTITY).into()),
         };
         self.hold(run_blocking(open).await?);
         self.key_report(None)
+    }
+
+    /// Keeps the identity under another passphrase, or bare; no row of the store is touched.
+    pub(super) async fn protect_key(
+        &self,
+        passphrase: Option<Sensitive>,
+    ) -> Result<Outcome, Error> {
+        let protection = match passphrase {
+            Some(passphrase) => Protection::Passphrase(passphrase.0),
+            None => Protection::Bare,
+        };
+        let (keys, open) = (self.keys.clone(), self.key().await?);
+        run_blocking(move || Ok(keys.protect(&open.held.identity, &protection)?)).await?;
+        self.key_report(None)
+    }
+
+    /// Whom the key is encrypted to.
+    pub(super) async fn recipients(&self) -> Result<Outcome, Error> {
+        let (keys, open) = (self.keys.clone(), self.key().await?);
+        let list = move || Ok(keys.open(&open.held.identity)?.1);
+        let reports = run_blocking(list).await?.into_iter().map(|recipient| RecipientReport {
+            public_key: recipient.public_key,
+            label: recipient.label,
+        });
+        Ok(Outcome::Recipients(reports.collect()))
+    }
+
+    /// Lets one more age identity open the key.
+    pub(super) async fn add_recipient(&self, request: AddRecipient) -> Result<Outcome, Error> {
+        let added = Recipient::parse(request.public_key.trim(), &request.label)?;
+        let (keys, open) = (self.keys.clone(), self.key().await?);
+        let detail = format!("{} {}", added.public_key, added.label);
+        run_blocking(move || Ok(keys.add_recipient(&open.held.identity, added)?)).await?;
+        let event = AuditEvent::RecipientAdded;
+        let entry = self.audit_of(event, "key".into(), detail, request.reason.as_deref());
+        self.store.call(move |store| store.record(&entry)).await?;
+        self.recipients().await
     }
 
     /// Forgets the opened key.
@@ -125,13 +207,13 @@ impl Engine {
         Ok(Outcome::Key(KeyReport { protection, open, recovery_identity: recovery }))
     }
 
-    fn hold(&self, key: DataKey) -> Arc<DataKey> {
-        let key = Arc::new(key);
-        *self.held_key() = Some(Arc::clone(&key));
-        key
+    fn hold(&self, held: HeldKey) -> Arc<HeldKey> {
+        let held = Arc::new(held);
+        *self.held_key() = Some(Arc::clone(&held));
+        held
     }
 
-    fn held_key(&self) -> MutexGuard<'_, Option<Arc<DataKey>>> {
+    fn held_key(&self) -> MutexGuard<'_, Option<Arc<HeldKey>>> {
         // A panic elsewhere can't leave a half-written Option behind.
         self.key.lock().unwrap_or_else(PoisonError::into_inner)
     }

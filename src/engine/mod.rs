@@ -18,7 +18,9 @@ mod keyring;
 mod lock;
 pub(crate) mod operation;
 pub(crate) mod outcome;
+mod pin;
 mod probe;
+mod promote;
 mod refresh;
 mod revoke;
 mod save;
@@ -44,7 +46,6 @@ use crate::net::{self, HttpClient};
 use crate::platform;
 use crate::store::owner::StoreThread;
 use crate::store::{CredentialRow, Durability, Store};
-use crate::vault::data_key::DataKey;
 use crate::vault::key_files::KeyFiles;
 use key_folder::PrivateFolder;
 
@@ -68,6 +69,8 @@ pub(crate) struct Settings {
     /// File with the passphrase of the sealing key (`ORGKEY_PASSPHRASE_FILE`, or systemd's
     /// credential).
     pub(crate) passphrase_file: Option<PathBuf>,
+    /// File with an age identity that opens it (systemd's credential).
+    pub(crate) identity_file: Option<PathBuf>,
 }
 
 /// The engine in this process.
@@ -76,7 +79,7 @@ pub(crate) struct Engine {
     store: StoreThread,
     store_id: RecordId,
     keys: KeyFiles<PrivateFolder>,
-    key: Mutex<Option<Arc<DataKey>>>,
+    key: Mutex<Option<Arc<keyring::HeldKey>>>,
     http: OnceLock<HttpClient>,
     who: String,
     /// Exchanges that were sent and are not durable yet.
@@ -96,6 +99,13 @@ impl Reporter {
     /// Tells something that stops nothing.
     fn note(&self, note: String) {
         self.send(Event::Note(note));
+    }
+
+    /// Tells several of them.
+    fn notes(&self, notes: Vec<String>) {
+        for note in notes {
+            self.note(note);
+        }
     }
 
     fn send(&self, event: Event) {
@@ -146,7 +156,13 @@ impl Engine {
         operation: Operation,
         reporter: Reporter,
     ) -> Result<Outcome, Failure> {
-        self.perform(operation, &reporter).await.map_err(Failure::from)
+        let name = operation.name();
+        let result = self.perform(operation, &reporter).await.map_err(Failure::from);
+        match &result {
+            Ok(_) => tracing::info!(operation = name, "done"),
+            Err(failure) => tracing::info!(operation = name, code = failure.code, "failed"),
+        }
+        result
     }
 
     /// What it was made with.
@@ -192,6 +208,9 @@ impl Engine {
             Operation::KeyStatus => self.key_report(None),
             Operation::CreateKey(request) => self.create_key(request).await,
             Operation::OpenKey(passphrase) => self.open_key(passphrase).await,
+            Operation::ProtectKey(passphrase) => self.protect_key(passphrase).await,
+            Operation::Recipients => self.recipients().await,
+            Operation::AddRecipient(request) => self.add_recipient(request).await,
             Operation::LockKey => self.lock_key(),
         }
     }

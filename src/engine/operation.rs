@@ -56,8 +56,48 @@ pub(crate) enum Operation {
     CreateKey(CreateKey),
     /// Open the sealing key with its passphrase. Answers [`super::Outcome::Key`].
     OpenKey(Sensitive),
+    /// Keep the key under another passphrase, or bare. Answers [`super::Outcome::Key`].
+    ProtectKey(Option<Sensitive>),
+    /// Whom the key is encrypted to. Answers [`super::Outcome::Recipients`].
+    Recipients,
+    /// Let one more age identity open the key. Answers [`super::Outcome::Recipients`].
+    AddRecipient(AddRecipient),
     /// Forget the opened key. Answers [`super::Outcome::Key`].
     LockKey,
+}
+
+impl Operation {
+    /// Its name, for the log: what it carries stays out.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Show(_) => "show",
+            Self::History(_) => "history",
+            Self::Save(_) => "save",
+            Self::Reset(_) => "reset",
+            Self::DiscardPending(_) => "discard_pending",
+            Self::Use(_) => "use",
+            Self::Delete(_) => "delete",
+            Self::BeginSetup(_) => "begin_setup",
+            Self::CompleteSetup(_) => "complete_setup",
+            Self::ShowSetup(_) => "show_setup",
+            Self::AbandonSetup(_) => "abandon_setup",
+            Self::Test(_) => "test",
+            Self::Token(_) => "token",
+            Self::Apps => "apps",
+            Self::AddApps(_) => "add_apps",
+            Self::EditApp(_) => "edit_app",
+            Self::DeleteApp(_) => "delete_app",
+            Self::TestApp(_) => "test_app",
+            Self::KeyStatus => "key_status",
+            Self::CreateKey(_) => "create_key",
+            Self::OpenKey(_) => "open_key",
+            Self::ProtectKey(_) => "protect_key",
+            Self::Recipients => "recipients",
+            Self::AddRecipient(_) => "add_recipient",
+            Self::LockKey => "lock_key",
+        }
+    }
 }
 
 /// Which credential, and the caller's guard against the wrong environment.
@@ -204,6 +244,17 @@ pub(crate) struct AppRequest {
     pub(crate) reason: Option<String>,
     /// Line in the file that it came from, for error messages.
     pub(crate) line: Option<u64>,
+}
+
+/// An age recipient to be added.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AddRecipient {
+    /// `age1...`
+    pub(crate) public_key: String,
+    /// Who or what it is, for people.
+    pub(crate) label: String,
+    /// For the audit.
+    pub(crate) reason: Option<String>,
 }
 
 /// How the sealing key is to be protected.

@@ -38,6 +38,8 @@ pub(crate) enum Outcome {
     AppTested(AppReport),
     /// The sealing key.
     Key(KeyReport),
+    /// Whom the sealing key is encrypted to.
+    Recipients(Vec<RecipientReport>),
     /// Nothing to say but that it is done.
     Done,
 }
@@ -59,6 +61,10 @@ pub(crate) enum Progress {
 
 /// One step of an operation's answer; the last is always `Done`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "few of them live at once, and the last is the large one"
+)]
 pub(crate) enum Event {
     /// What is going on.
     Progress(Progress),
@@ -145,6 +151,8 @@ pub(crate) struct TokenAnswer {
     pub(crate) instance_url: InstanceUrl,
     /// When it ends.
     pub(crate) expiry: Expiry,
+    /// Why its hand-out is in no record, where the configuration lets it be served all the same.
+    pub(crate) unrecorded: Option<String>,
 }
 
 /// What is known of an app without a sign-in.
@@ -176,6 +184,15 @@ pub(crate) struct KeyReport {
     pub(crate) open: bool,
     /// The printed recovery identity, at its making only.
     pub(crate) recovery_identity: Option<Sensitive>,
+}
+
+/// One of those who can open the sealing key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RecipientReport {
+    /// `age1...`
+    pub(crate) public_key: String,
+    /// Who or what it is, for people.
+    pub(crate) label: String,
 }
 
 /// How the sealing key is protected.

@@ -1,7 +1,6 @@
 //! The access test: one real call with the token, and what else it proves on the way.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::domain::credential::{Check, CheckKind, CheckOutcome};
 use crate::domain::fault::{Fault, FaultKind};
@@ -240,9 +239,4 @@ impl Engine {
 
 fn has_api_scope(token: &TokenSet) -> bool {
     token.scopes.is_empty() || token.scopes.iter().any(|scope| scope == "api" || scope == "full")
-}
-
-/// How long two things took together.
-pub(super) fn latency_since(started: tokio::time::Instant) -> Duration {
-    started.elapsed()
 }

@@ -53,6 +53,30 @@ struct Spending {
     key: OpenKey,
 }
 
+impl Spending {
+    /// The row of a refreshed token set: a generation further, of the same sign-in.
+    fn seal_refreshed(&self, token: &TokenSet, role: TokenRole) -> Result<TokenRow, Error> {
+        let id = new_record_id()?;
+        let generation = self.row.generation.next();
+        Ok(TokenRow {
+            id,
+            generation,
+            role,
+            issued_at: token.issued_at,
+            expiry: expiry_from(token.known_expiry, token.issued_at, self.session),
+            instance_url: token.instance_url.clone(),
+            scopes: token.scopes.clone(),
+            flow: token.flow,
+            refreshable: token.refresh_token.is_some(),
+            signed_in_at: self.stored.signed_in_at,
+            environment_proven: self.stored.environment_proven,
+            refused: None,
+            drain_until: None,
+            sealed: self.key.sealer().seal_token_set(id, generation, token)?,
+        })
+    }
+}
+
 impl Engine {
     /// Gets a newer token set than `seen`: by an exchange, or by taking over another process's.
     ///
@@ -302,7 +326,7 @@ impl Engine {
             let address = spending.row.credential.address.clone();
             return Err(Error::Refused(Refusal::ForeignRefresh { address, answered: account }));
         }
-        let row = self.seal_refreshed(spending, &token, TokenRole::Active)?;
+        let row = spending.seal_refreshed(&token, TokenRole::Active)?;
         let entry = self.audit(
             AuditEvent::Refreshed,
             &spending.row.credential,
@@ -324,32 +348,6 @@ impl Engine {
         Ok(Tried::Fresh)
     }
 
-    fn seal_refreshed(
-        &self,
-        spending: &Spending,
-        token: &TokenSet,
-        role: TokenRole,
-    ) -> Result<TokenRow, Error> {
-        let id = new_record_id()?;
-        let generation = spending.row.generation.next();
-        Ok(TokenRow {
-            id,
-            generation,
-            role,
-            issued_at: token.issued_at,
-            expiry: expiry_from(token.known_expiry, token.issued_at, spending.session),
-            instance_url: token.instance_url.clone(),
-            scopes: token.scopes.clone(),
-            flow: token.flow,
-            refreshable: token.refresh_token.is_some(),
-            signed_in_at: spending.stored.signed_in_at,
-            environment_proven: spending.stored.environment_proven,
-            refused: None,
-            drain_until: None,
-            sealed: spending.key.sealer().seal_token_set(id, generation, token)?,
-        })
-    }
-
     /// Keeps what came, not served; the spent set is out of use, because its refresh token is.
     async fn keep_orphan(
         &self,
@@ -358,7 +356,7 @@ impl Engine {
         token: TokenSet,
         fault: &Fault,
     ) -> Result<(), Error> {
-        let row = self.seal_refreshed(spending, &token, TokenRole::Orphan)?;
+        let row = spending.seal_refreshed(&token, TokenRole::Orphan)?;
         let credential = &spending.row.credential;
         let entry = self.audit(AuditEvent::RefreshedForeign, credential, fault.message());
         let refusal = self.audit(AuditEvent::TokenRefused, credential, fault.message());

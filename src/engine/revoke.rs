@@ -17,27 +17,26 @@ use crate::store::{OwedRow, TokenRow, new_record_id};
 /// Most owed revocations that are tried along with another operation.
 const RETRIES_AT_ONCE: usize = 5;
 
-impl Engine {
-    /// What revokes a token set: its refresh token takes the access tokens along.
-    pub(super) fn owe(
-        &self,
-        key: &OpenKey,
-        credential: &Credential,
-        token: &TokenSet,
-    ) -> Result<OwedRow, Error> {
-        let id = new_record_id()?;
-        let secret: &SecretString = token.refresh_token.as_ref().unwrap_or(&token.access_token);
-        Ok(OwedRow {
-            id,
-            address: credential.address.clone(),
-            org_id: token.org_id.clone(),
-            user_id: token.user_id.clone(),
-            login_url: token.login_url.clone(),
-            since: now(),
-            sealed: key.sealer().seal_secret("revocation_owed", id, secret)?,
-        })
-    }
+/// What revokes a token set: its refresh token takes the access tokens along.
+pub(super) fn owe(
+    key: &OpenKey,
+    credential: &Credential,
+    token: &TokenSet,
+) -> Result<OwedRow, Error> {
+    let id = new_record_id()?;
+    let secret: &SecretString = token.refresh_token.as_ref().unwrap_or(&token.access_token);
+    Ok(OwedRow {
+        id,
+        address: credential.address.clone(),
+        org_id: token.org_id.clone(),
+        user_id: token.user_id.clone(),
+        login_url: token.login_url.clone(),
+        since: now(),
+        sealed: key.sealer().seal_secret("revocation_owed", id, secret)?,
+    })
+}
 
+impl Engine {
     /// Makes the debt durable, then pays it. For a token that was never stored here.
     pub(super) async fn revoke_unstored(
         &self,
@@ -46,7 +45,7 @@ impl Engine {
         token: &TokenSet,
         reporter: &Reporter,
     ) -> Result<Revocation, Error> {
-        let owed = self.owe(key, credential, token)?;
+        let owed = owe(key, credential, token)?;
         let entry = self.audit(AuditEvent::RevocationOwed, credential, account_of(&owed));
         let kept = owed.clone();
         self.store.call(move |store| store.owe_revocation(&kept, &entry)).await?;
@@ -63,7 +62,7 @@ impl Engine {
     ) -> Result<Revocation, Error> {
         let (id, credential) = credential;
         let token = key.sealer().open_token_set(stored.id, stored.generation, &stored.sealed)?;
-        let owed = self.owe(key, credential, &token)?;
+        let owed = owe(key, credential, &token)?;
         let generation = stored.generation;
         let debt = self.audit(AuditEvent::RevocationOwed, credential, account_of(&owed));
         let removal = self.audit(

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::settings::Config;
+use crate::config::settings::{Config, OnWriteFailure};
 use crate::domain::credential::Cause;
 use crate::domain::policy::must_refresh;
 use crate::domain::record::RecordId;
@@ -68,8 +68,15 @@ pub(crate) fn serve(
     if rejected || must_refresh(stored.expiry, request.min_ttl, now()) {
         return Ok(Served::MustRefresh(row.id, stored.generation));
     }
-    store.count_hand_out(row.id, &hand_out(stored.generation))?;
+    let unrecorded = match store.count_hand_out(row.id, &hand_out(stored.generation)) {
+        Ok(()) => None,
+        Err(error) if config.audit.on_write_failure == OnWriteFailure::Serve => {
+            Some(error.to_string())
+        }
+        Err(error) => return Err(error.into()),
+    };
     Ok(Served::Answer(TokenAnswer {
+        unrecorded,
         address: row.credential.address,
         access_token: Sensitive(token.access_token),
         instance_url: stored.instance_url,

@@ -7,9 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::Client;
-use reqwest::header::{
-    ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
-};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 use zeroize::Zeroizing;
@@ -20,8 +18,6 @@ use crate::domain::host::{HostPolicy, is_loopback};
 use crate::domain::http::{Method, Purpose, Request, Response, TransportError, TransportFailure};
 use crate::domain::text;
 
-/// Longest wait for a whole answer (design: exchange). RFC 6749 sets no limit.
-pub(crate) const DEFAULT_DEADLINE: Duration = Duration::from_secs(20);
 /// Longest wait for a connection, TLS and proxy included. It stays below the deadline, so that a
 /// request which never left is known as such.
 pub(crate) const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,8 +26,6 @@ pub(crate) const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const EXCHANGE_LIMIT: usize = 60 * 1024;
 /// Largest other answer, in bytes.
 const QUESTION_LIMIT: usize = 256 * 1024;
-/// Longest `Retry-After` that is believed, in seconds.
-const RETRY_AFTER_LIMIT: u64 = 900;
 
 /// What the configuration says of the wire.
 #[derive(Clone, Debug)]
@@ -113,9 +107,18 @@ impl HttpClient {
                 std::error::Error::source(&error).map_or_else(String::new, ToString::to_string);
             context.unsent(TransportFailure::Tls(text::clean(&why)))
         })?;
-        tokio::time::timeout(self.settings.deadline, exchange(&client, url, &request, &context))
+        let path = url.path().to_owned();
+        let exchange = exchange(&client, url, &request, &context);
+        let answer = tokio::time::timeout(self.settings.deadline, exchange)
             .await
-            .unwrap_or_else(|_| Err(context.timed_out()))
+            .unwrap_or_else(|_| Err(context.timed_out()));
+        match &answer {
+            Ok(response) => {
+                tracing::debug!(host = context.host, path, status = response.status, "answered");
+            }
+            Err(error) => tracing::debug!(host = context.host, path, %error, "not answered"),
+        }
+        answer
     }
 
     /// Checks the address against the host policy: the last word before the socket.
@@ -240,10 +243,6 @@ async fn read(
         status: answer.status().as_u16(),
         content_type: content_type.split(';').next().unwrap_or_default().trim().to_owned(),
         location: header(headers, &LOCATION),
-        retry_after_seconds: header(headers, &RETRY_AFTER)
-            .and_then(|value| value.trim().parse::<u64>().ok())
-            .map(|seconds| seconds.min(RETRY_AFTER_LIMIT)),
-        limit_info: header(headers, &HeaderName::from_static("sforce-limit-info")),
         body,
     })
 }

@@ -9,6 +9,4 @@ mod client;
 mod failure;
 mod resolve;
 
-pub(crate) use client::{
-    ClientError, DEFAULT_CONNECT_TIMEOUT, DEFAULT_DEADLINE, HttpClient, Settings,
-};
+pub(crate) use client::{ClientError, DEFAULT_CONNECT_TIMEOUT, HttpClient, Settings};

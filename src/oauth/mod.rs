@@ -90,8 +90,6 @@ mod testing {
             status,
             content_type: content_type.into(),
             location: None,
-            retry_after_seconds: None,
-            limit_info: None,
             body: zeroize::Zeroizing::new(body.as_bytes().to_vec()),
         }
     }

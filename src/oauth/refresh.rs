@@ -7,7 +7,6 @@ use secrecy::SecretString;
 
 use super::Client;
 use super::authorization_code::TOKEN_ENDPOINT;
-use super::token_response::TokenResponse;
 use crate::domain::host::LoginUrl;
 use crate::domain::http::{Method, Purpose, Request};
 
@@ -27,11 +26,6 @@ pub(crate) fn request(
         form,
         bearer: None,
     }
-}
-
-/// The refresh token to keep: the answer's, or the old one where the answer has none.
-pub(crate) fn token_to_keep(answer: &TokenResponse, spent: &SecretString) -> SecretString {
-    answer.refresh_token.as_ref().unwrap_or(spent).clone()
 }
 
 #[cfg(test)]

@@ -173,6 +173,19 @@ pub(crate) fn create_private_folder(path: &Path) -> Result<(), FileError> {
     check_metadata(path, &metadata)
 }
 
+/// Makes a private folder in the system's folder for temporary files, under a name that nobody can
+/// guess.
+pub(crate) fn create_temporary_folder(prefix: &str) -> Result<PathBuf, FileError> {
+    let mut random = [0; 8];
+    let parent = std::env::temp_dir();
+    getrandom::fill(&mut random).map_err(|error| {
+        system("can't name a folder in", &parent)(io::Error::other(error.to_string()))
+    })?;
+    let path = parent.join(format!("{prefix}-{:016x}", u64::from_be_bytes(random)));
+    DirBuilder::new().mode(0o700).create(&path).map_err(system("can't create", &path))?;
+    Ok(path)
+}
+
 /// Checks that a file or folder is ours alone: not a symbolic link, our own, mode 0600 (0700) or
 /// stricter, and, for a file, without a second name. A missing one is an error that
 /// [`FileError::is_missing`] knows.

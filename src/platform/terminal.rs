@@ -59,11 +59,6 @@ pub(crate) fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// Whether errors and notes land on a screen.
-pub(crate) fn stderr_is_terminal() -> bool {
-    io::stderr().is_terminal()
-}
-
 /// Asks on the controlling terminal, whatever standard input and output are, and reads the answer
 /// without echo. The prompt is written as it is given, so it must be our own text.
 pub(crate) fn prompt_hidden(prompt: &str) -> Result<SecretString, PromptError> {

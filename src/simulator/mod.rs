@@ -37,5 +37,5 @@ mod token;
 mod wire;
 mod world;
 
-pub(crate) use facts::Facts;
-pub(crate) use server::{Options, Simulator, StartError, start};
+pub(crate) use facts::{Facts, OrgFacts, UserFacts};
+pub(crate) use server::{Options, Person, Simulator, start};

@@ -20,6 +20,7 @@ use crate::simulator::host::{VirtualHost, locate};
 use crate::simulator::journal::Journal;
 use crate::simulator::request::{Form, Request};
 use crate::simulator::respond::{Cut, Shared, State, respond};
+use crate::simulator::sign_in::{SignIn, SignInError, sign_in};
 use crate::simulator::wire::{Scissors, Wires};
 use crate::simulator::{control, oauth, page, seed};
 
@@ -59,7 +60,7 @@ pub(crate) enum StartError {
 /// A running simulated Salesforce. Dropped, it goes on until the runtime ends.
 pub(crate) struct Simulator {
     facts: Facts,
-    port: u16,
+    shared: Arc<Shared>,
     stop: watch::Sender<bool>,
     serving: JoinHandle<std::io::Result<()>>,
 }
@@ -87,7 +88,7 @@ pub(crate) async fn start(options: Options) -> Result<Simulator, StartError> {
     let facts = state.world.facts();
     let (stop, stopping) = watch::channel(false);
     let shared = Arc::new(Shared::new(state, stopping.clone()));
-    let app = Router::new().fallback(serve).with_state(shared);
+    let app = Router::new().fallback(serve).with_state(Arc::clone(&shared));
     let service = app.into_make_service_with_connect_info::<Scissors>();
     let stopped = async move {
         let mut stopping = stopping;
@@ -95,7 +96,7 @@ pub(crate) async fn start(options: Options) -> Result<Simulator, StartError> {
     };
     let server = axum::serve(Wires(listener), service).with_graceful_shutdown(stopped);
     let serving = tokio::spawn(async move { server.await });
-    Ok(Simulator { facts, port, stop, serving })
+    Ok(Simulator { facts, shared, stop, serving })
 }
 
 impl Simulator {
@@ -105,8 +106,14 @@ impl Simulator {
     }
 
     /// The port that all of its hosts share.
+    #[cfg(test)]
     pub(crate) fn port(&self) -> u16 {
-        self.port
+        self.shared.lock().world.port
+    }
+
+    /// The person at the browser, for those who have none at hand.
+    pub(crate) fn person(&self) -> Person {
+        Person(Arc::clone(&self.shared))
     }
 
     /// Stops it: no new connections, waiting requests end, and after 2 s so do the rest.
@@ -116,6 +123,28 @@ impl Simulator {
         if tokio::time::timeout(STOP_PATIENCE, &mut serving).await.is_err() {
             serving.abort();
         }
+    }
+}
+
+/// Someone who signs in when asked to.
+#[derive(Clone)]
+pub(crate) struct Person(Arc<Shared>);
+
+impl Person {
+    /// Follows an authorization URL as a browser would, signs in as `username` (else as the user
+    /// that the URL hints at, else the first of the org), allows, and answers where it ended.
+    pub(crate) async fn sign_in(
+        &self,
+        url: &str,
+        username: Option<&str>,
+    ) -> Result<String, SignInError> {
+        let person = SignIn {
+            url: url.to_owned(),
+            username: username.map(str::to_owned),
+            password: None,
+            deny: false,
+        };
+        sign_in(&self.0, &person).await
     }
 }
 

@@ -239,16 +239,15 @@ fn insert(transaction: &Transaction<'_>, new: &NewCredential) -> Result<(), Erro
             row.get(0)
         })
         .optional()?;
-    let connection = match known {
-        Some(id) => id,
-        None => {
-            let id = super::new_record_id()?.0;
-            transaction.execute(
-                "INSERT INTO connection (id, name, name_folded, in_use) VALUES (?1, ?2, ?3, ?4)",
-                (id, name.as_str(), name.folded(), environment),
-            )?;
-            id
-        }
+    let connection = if let Some(id) = known {
+        id
+    } else {
+        let id = super::new_record_id()?.0;
+        transaction.execute(
+            "INSERT INTO connection (id, name, name_folded, in_use) VALUES (?1, ?2, ?3, ?4)",
+            (id, name.as_str(), name.folded(), environment),
+        )?;
+        id
     };
     let inserted = transaction.execute(
         "INSERT INTO credential (id, connection_id, environment, org_id, user_id, username,

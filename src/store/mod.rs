@@ -140,15 +140,13 @@ pub(crate) fn new_record_id() -> Result<RecordId, Error> {
 /// The store over one connection.
 pub(crate) struct Store {
     connection: Connection,
-    store_id: RecordId,
-    host_mark: String,
+    id: RecordId,
 }
 
 impl Store {
     /// Opens the store, makes its tables when it is new, and migrates an older one.
     ///
-    /// `host_mark` says which machine this is; it is written into a new store and compared by the
-    /// caller for an old one.
+    /// `host_mark` says which machine this is; it is written into a new store.
     pub(crate) fn open(
         path: &Path,
         durability: Durability,
@@ -169,18 +167,13 @@ impl Store {
         if durability == Durability::HandOuts {
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         }
-        let meta = schema::migrate(&mut connection, host_mark)?;
-        Ok(Self { connection, store_id: meta.store_id, host_mark: meta.host_mark })
+        let id = schema::migrate(&mut connection, host_mark)?;
+        Ok(Self { connection, id })
     }
 
     /// The random ID of this store, part of every sealed value's associated data.
     pub(crate) fn store_id(&self) -> RecordId {
-        self.store_id
-    }
-
-    /// The machine that the store was made or adopted on.
-    pub(crate) fn host_mark(&self) -> &str {
-        &self.host_mark
+        self.id
     }
 
     /// Moves every commit from the log into the file and empties the log, so that nothing that was

@@ -8,16 +8,8 @@ use crate::domain::record::RecordId;
 /// The migrations in order; the index of one is the version it starts from.
 const MIGRATIONS: [&str; 1] = [include_str!("../../assets/migrations/0001_initial.sql")];
 
-/// The one row of `meta`.
-pub(super) struct Meta {
-    /// Random ID of this store.
-    pub(super) store_id: RecordId,
-    /// The machine that it was made on.
-    pub(super) host_mark: String,
-}
-
-/// Brings the tables to the newest version, in one transaction, and reads `meta`.
-pub(super) fn migrate(connection: &mut Connection, host_mark: &str) -> Result<Meta, Error> {
+/// Brings the tables to the newest version, in one transaction, and reads the store's ID.
+pub(super) fn migrate(connection: &mut Connection, host_mark: &str) -> Result<RecordId, Error> {
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     let version = user_version(connection)?;
     if version > known {
@@ -28,12 +20,10 @@ pub(super) fn migrate(connection: &mut Connection, host_mark: &str) -> Result<Me
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
         upgrade(connection, host_mark)?;
     }
-    let meta = connection
-        .query_row("SELECT store_id, host_mark FROM meta", [], |row| {
-            Ok(Meta { store_id: RecordId(row.get(0)?), host_mark: row.get(1)? })
-        })
+    let id = connection
+        .query_row("SELECT store_id FROM meta", [], |row| Ok(RecordId(row.get(0)?)))
         .optional()?;
-    meta.ok_or_else(|| Error::Damaged("it has no identity row".into()))
+    id.ok_or_else(|| Error::Damaged("it has no identity row".into()))
 }
 
 fn user_version(connection: &Connection) -> Result<i64, Error> {

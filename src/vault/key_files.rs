@@ -81,8 +81,8 @@ pub(crate) struct Created {
     pub(crate) is_new: bool,
     /// To be shown once, printed and put away; it is kept nowhere. Only with a new key.
     pub(crate) recovery_identity: Option<SecretString>,
-    /// Whom the key is encrypted to.
-    pub(crate) recipients: Vec<Recipient>,
+    /// What opens it from now on.
+    pub(crate) identity: Identity,
 }
 
 /// The key files of one store, in a folder.
@@ -125,13 +125,12 @@ impl<F: KeyFolder> KeyFiles<F> {
             return Err(Error::AlreadyThere(STORE_KEY));
         }
         let (identity, made_identity) = self.make_identity(protection)?;
-        if !has_store_key && let Some(created) = self.make_store_key(&identity, recovery)? {
-            return Ok(created);
+        let made = if has_store_key { None } else { self.make_store_key(&identity, recovery)? };
+        if let Some((key, recovery_identity)) = made {
+            return Ok(Created { key, is_new: true, recovery_identity, identity });
         }
         match self.open(&identity) {
-            Ok((key, recipients)) => {
-                Ok(Created { key, is_new: false, recovery_identity: None, recipients })
-            }
+            Ok((key, _)) => Ok(Created { key, is_new: false, recovery_identity: None, identity }),
             // Another process made a key under the other protection in this very moment.
             Err(Error::IdentityDoesNotFit) if made_identity => {
                 self.folder.remove(protection.file())?;
@@ -158,7 +157,11 @@ impl<F: KeyFolder> KeyFiles<F> {
     }
 
     /// A new data key in `store.age`; `None` when one came to be there in the meantime.
-    fn make_store_key(&self, own: &Identity, recovery: bool) -> Result<Option<Created>, Error> {
+    fn make_store_key(
+        &self,
+        own: &Identity,
+        recovery: bool,
+    ) -> Result<Option<(DataKey, Option<SecretString>)>, Error> {
         let spare = recovery.then(age::x25519::Identity::generate);
         let mut recipients = vec![Recipient::parse(&own.public_key(), "first admin")?];
         if let Some(spare) = &spare {
@@ -168,8 +171,7 @@ impl<F: KeyFolder> KeyFiles<F> {
         if !self.folder.create(STORE_KEY, &store_file(&key, &recipients)?)? {
             return Ok(None);
         }
-        let recovery_identity = spare.map(|spare| spare.to_string());
-        Ok(Some(Created { key, is_new: true, recovery_identity, recipients }))
+        Ok(Some((key, spare.map(|spare| spare.to_string()))))
     }
 
     /// The identity out of `identity.key`.
@@ -208,12 +210,14 @@ impl<F: KeyFolder> KeyFiles<F> {
     }
 
     /// Opens the key with `identity.age` and its passphrase.
+    #[cfg(test)]
     pub(crate) fn open_with_passphrase(&self, passphrase: &SecretString) -> Result<DataKey, Error> {
         let identity = self.identity_with_passphrase(passphrase)?;
         self.open(&identity).map(|(key, _)| key)
     }
 
     /// Opens the key with an identity from elsewhere: systemd's credential, the recovery identity.
+    #[cfg(test)]
     pub(crate) fn open_with_identity(&self, identity: &SecretString) -> Result<DataKey, Error> {
         self.open(&Identity::parse(identity)?).map(|(key, _)| key)
     }
@@ -242,34 +246,6 @@ impl<F: KeyFolder> KeyFiles<F> {
         }
         recipients.push(added);
         self.folder.replace(STORE_KEY, &store_file(&key, &recipients)?)?;
-        Ok(())
-    }
-
-    /// Encrypts the key to one recipient less. Who has kept an older `store.age` can still open
-    /// that one; only a key rotation afterwards locks them out.
-    pub(crate) fn remove_recipient(&self, by: &Identity, public_key: &str) -> Result<(), Error> {
-        let (key, mut recipients) = self.open(by)?;
-        if public_key == by.public_key() {
-            return Err(Error::Recipient("an identity can't remove itself"));
-        }
-        let before = recipients.len();
-        recipients.retain(|one| one.public_key != public_key);
-        if recipients.len() == before {
-            return Err(Error::Recipient("there is no such recipient"));
-        }
-        self.folder.replace(STORE_KEY, &store_file(&key, &recipients)?)?;
-        Ok(())
-    }
-
-    /// Saves the key of a key rotation (see [`DataKey::rotated`]) for the same recipients. Refused
-    /// when the saved key is not among those it holds, for then something would never open again.
-    pub(crate) fn replace_key(&self, by: &Identity, key: &DataKey) -> Result<(), Error> {
-        let (saved, recipients) = self.open(by)?;
-        // The saved one either moved among the former, or stays and loses its former.
-        if !key.keys().any(|one| one.id == saved.current.id) {
-            return Err(Error::OtherKey { table: STORE_KEY, found: key.id(), ours: saved.id() });
-        }
-        self.folder.replace(STORE_KEY, &store_file(key, &recipients)?)?;
         Ok(())
     }
 }

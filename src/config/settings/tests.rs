@@ -41,9 +41,8 @@ fn keys_of(table: &str) -> Vec<String> {
 fn no_file_and_an_empty_one_mean_the_defaults() {
     let config = parse("").unwrap();
     assert_eq!(config, Config::default());
-    assert_eq!(config.agent, AgentStart::Auto);
     assert_eq!(config.network.deadline, Duration::from_secs(20));
-    assert_eq!(config.audit, Audit { on_write_failure: OnWriteFailure::Refuse, syslog: false });
+    assert_eq!(config.audit, Audit { on_write_failure: OnWriteFailure::Refuse });
     assert_eq!(config.host_policy(), HostPolicy::default());
     assert!(config.apps().is_empty());
 }
@@ -64,13 +63,13 @@ fn every_key_stands_in_the_example() {
         let body = example.split(&format!("\n{table}\n")).nth(1).unwrap_or(&example);
         let body = if table.is_empty() { example.as_str() } else { body };
         for key in keys_of(table) {
-            let is_table = table.is_empty() && key != "agent";
+            let is_table = table.is_empty();
             let shown = if is_table { format!("\n[{key}") } else { format!("\n{key} = ") };
             assert!(format!("\n{body}").contains(&shown), "{table} {key}");
             found += 1;
         }
     }
-    assert_eq!(found, 4 + 3 + 2 + 11);
+    assert_eq!(found, 3 + 3 + 1 + 11);
 }
 
 #[test]
@@ -113,8 +112,8 @@ fn each_mistake_is_told_with_its_place_and_what_was_expected() {
             "2:3: unknown field `allow_lopback`, expected one of `allow_loopback`, `trusted_domains`, `deadline`",
         ),
         (
-            "agent = \"always\"\n".into(),
-            "1:9: unknown variant `always`, expected `auto` or `never`",
+            "[audit]\non_write_failure = \"ignore\"\n".into(),
+            "2:20: unknown variant `ignore`, expected `refuse` or `serve`",
         ),
         ("[apps.default]\n".into(), "1:1: missing field `client_id`"),
         (
@@ -150,8 +149,10 @@ fn each_mistake_is_told_with_its_place_and_what_was_expected() {
             "2:19: 'com' is not a domain: write it as in my.site.com, without https:// or *",
         ),
         (app("client_id = \"twice\""), "3:1: duplicate key"),
-        ("agent = auto\n".into(), "1:9: string values must be quoted, expected literal string"),
-        ("agent = never\n".into(), "1:9: string values must be quoted"),
+        (
+            "[audit]\non_write_failure = refuse\n".into(),
+            "2:20: string values must be quoted, expected literal string",
+        ),
     ];
     for (text, expected) in table {
         assert_eq!(message(&text), expected, "{text}");

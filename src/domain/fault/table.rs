@@ -28,6 +28,7 @@ macro_rules! faults {
 
         impl FaultKind {
             /// Every kind, in the order of the table.
+            #[cfg(test)]
             pub(crate) const ALL: &[Self] = &[$(Self::$kind,)+];
 
             /// Its row.
@@ -332,10 +333,4 @@ faults!(
         "check that no proxy answers in Salesforce's place; then try again";
 );
 
-impl FaultKind {
-    /// Whether the same request may pass later, with nothing changed: all that is `unreachable`,
-    /// and the request limit, which is `limited` but ends by itself.
-    pub(super) fn is_transient(self) -> bool {
-        self == Self::RequestLimitExceeded || self.row().outcome == CheckOutcome::Unreachable
-    }
-}
+impl FaultKind {}

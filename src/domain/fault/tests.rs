@@ -300,7 +300,7 @@ fn an_outage_is_passing_whatever_its_body_says() {
         (400, "", b"", Kind::NotAnOAuthAnswer),
     ] {
         let fault = classify_token_endpoint(HOST, status, content_type, body);
-        assert_eq!((fault.kind, fault.is_transient()), (kind, true), "{status}");
+        assert_eq!((fault.kind, fault.outcome()), (kind, CheckOutcome::Unreachable), "{status}");
         assert_eq!((fault.outcome(), fault.cause()), (CheckOutcome::Unreachable, None), "{status}");
     }
     assert_eq!(classify_token_endpoint(HOST, 302, "", b"").kind, Kind::LoginHostMoved);

@@ -136,12 +136,10 @@ fn ok(body: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_form_is_posted_and_the_answer_is_read() {
-    let answer = b"HTTP/1.1 400 Bad\r\nContent-Type: Application/JSON; charset=UTF-8\r\nRetry-After: 86400\r\nSforce-Limit-Info: api-usage=127/100000\r\nContent-Length: 2\r\n\r\n{}";
+    let answer = b"HTTP/1.1 400 Bad\r\nContent-Type: Application/JSON; charset=UTF-8\r\nContent-Length: 2\r\n\r\n{}";
     let server = Server::start(Script::Answer(answer.to_vec())).await;
     let response = client().send(post(server.url("/token"), Purpose::Exchange)).await.unwrap();
     assert_eq!((response.status, response.content_type.as_str()), (400, "application/json"));
-    assert_eq!(response.retry_after_seconds, Some(900));
-    assert_eq!(response.limit_info.as_deref(), Some("api-usage=127/100000"));
     assert_eq!(response.body.as_slice(), b"{}");
     let request = server.request().to_ascii_lowercase();
     assert!(request.starts_with("post /token http/1.1\r\n"), "{request}");

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::client::*;
-use crate::simulator::{Options, StartError, start};
+use crate::simulator::server::StartError;
+use crate::simulator::{Options, start};
 
 #[tokio::test]
 async fn it_listens_on_loopback_alone_and_says_so() {

@@ -1,0 +1,172 @@
+//! Credentials and results as text for people: the important word first, the same order of facts
+//! everywhere, times relative when near and absolute when far.
+
+use std::fmt::Write;
+
+use crate::domain::credential::{Check, CheckOutcome, Credential};
+use crate::domain::name::Environment;
+use crate::domain::time::{UnixMillis, span_in_words};
+use crate::engine::outcome::{Revocation, TestReport};
+
+/// From here on a time is told by its date: a week, in seconds.
+const FAR: u64 = 7 * 86_400;
+
+/// A table of all credentials.
+pub(crate) fn credential_table(credentials: &[Credential], now: UnixMillis) -> String {
+    let width = credentials.iter().map(|one| one.address.name.as_str().len()).max().unwrap_or(0);
+    let width = width.max("NAME".len());
+    let mut table = format!(
+        "{:width$}  {:7}  {:6}  {:15}  {:13}  USER\n",
+        "NAME", "ENV", "", "STATE", "TESTED"
+    );
+    for credential in credentials {
+        let state = credential.state(now);
+        let environment = match credential.address.environment {
+            Environment::Production => "PROD",
+            Environment::Sandbox => "sandbox",
+        };
+        let in_use = if credential.in_use { "in use" } else { "" };
+        let tested =
+            credential.last_test.as_ref().map_or_else(|| "-".to_owned(), |test| ago(test.at, now));
+        let user = credential.username.as_deref().unwrap_or(credential.user_id.as_str());
+        let _ = writeln!(
+            table,
+            "{:width$}  {environment:7}  {in_use:6}  {} {:13}  {tested:13}  {user}",
+            credential.address.name,
+            state.mark(),
+            state.words(),
+        );
+    }
+    table
+}
+
+/// All that is known of one credential, a fact a line.
+pub(crate) fn credential_card(credential: &Credential, now: UnixMillis) -> String {
+    let in_use = if credential.in_use { "in use" } else { "not in use" };
+    let mut card = format!("{}  {in_use}\n", credential.address);
+    let facts = account_facts(credential, now)
+        .into_iter()
+        .chain(token_facts(credential, now))
+        .chain(open_facts(credential, now));
+    for (label, value) in facts.filter(|(_, value)| !value.is_empty()) {
+        let _ = writeln!(card, "  {label:9} {value}");
+    }
+    card
+}
+
+/// A fact with its label.
+type Fact = (&'static str, String);
+
+fn account_facts(credential: &Credential, now: UnixMillis) -> Vec<Fact> {
+    let state = credential.state(now);
+    let cause = credential.cause(now).map(|cause| format!(" ({cause})")).unwrap_or_default();
+    let user = credential.username.clone();
+    vec![
+        ("State", format!("{} {}{cause}", state.mark(), state.words())),
+        ("Org ID", credential.org_id.to_string()),
+        ("User ID", credential.user_id.to_string()),
+        ("User", user.unwrap_or_else(|| "learned at the first login".into())),
+        ("Login", credential.login_url.to_string()),
+        ("App", credential.app.clone()),
+        ("Tags", credential.tags.join(" ")),
+    ]
+}
+
+fn token_facts(credential: &Credential, now: UnixMillis) -> Vec<Fact> {
+    let Some(token) = &credential.token else { return Vec::new() };
+    let end = if token.expiry.at <= now {
+        "ended".to_owned()
+    } else {
+        format!("ends in {}", span_in_words(token.expiry.at.since(now)))
+    };
+    let sure = if token.expiry.known { "" } else { " (assumed)" };
+    let signed_in = ago(token.signed_in_at, now);
+    let proof = if credential.environment_proven { "" } else { "environment not proven" };
+    vec![
+        (
+            "Token",
+            format!(
+                "signed in {signed_in} by {}, {end}{sure}, generation {}",
+                token.flow, token.generation.0
+            ),
+        ),
+        ("Scopes", token.scopes.join(" ")),
+        ("Instance", token.instance_url.to_string()),
+        ("Note", proof.to_owned()),
+    ]
+}
+
+/// What has happened, and what is still open.
+fn open_facts(credential: &Credential, now: UnixMillis) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    if let Some(check) = &credential.last_check {
+        facts.push(("Last", check_in_words(check, now)));
+    }
+    if let Some(pending) = &credential.pending {
+        let (org, user, host) = (&pending.org_id, &pending.user_id, pending.login_url.host());
+        facts.push(("Staged", format!("org {org} user {user} at {host}; waits for its sign-in")));
+    }
+    if let Some(pending) = credential.pending_authorization(now) {
+        let left = span_in_words(pending.expires_at.since(now));
+        facts.push(("Pending", format!("set-up by {}, {left} left", pending.flow)));
+    }
+    if credential.revocation_owed {
+        facts.push(("Owed", "a revocation at Salesforce is tried again".into()));
+    }
+    facts.push(("Held", credential.held.clone().unwrap_or_default()));
+    facts
+}
+
+fn check_in_words(check: &Check, now: UnixMillis) -> String {
+    let mut words = format!("{}, {} ms, {}", check.message, check.latency_ms, ago(check.at, now));
+    if !check.remedy.is_empty() {
+        let _ = write!(words, "\n            {}", check.remedy);
+    }
+    words
+}
+
+/// The result of a test: one line, and a second where something is to be done.
+pub(crate) fn test_line(report: &TestReport, width: usize) -> String {
+    let check = &report.check;
+    let (mark, words) = match check.outcome {
+        CheckOutcome::Ok => ('+', "ready"),
+        CheckOutcome::Limited => ('%', "limited"),
+        CheckOutcome::NeedsSetup => ('!', "needs setup"),
+        CheckOutcome::Unreachable => ('~', "unreachable"),
+        CheckOutcome::Uncertain => ('?', "uncertain"),
+        CheckOutcome::Misconfigured => ('#', "misconfigured"),
+        CheckOutcome::WrongAccount => ('!', "wrong account"),
+    };
+    let address = &report.address;
+    let mut line = format!("{address:width$}  {mark} {words:13}  {}", check.message);
+    if check.remedy.is_empty() {
+        let _ = write!(line, " ({} ms)", check.latency_ms);
+    } else {
+        let _ = write!(line, "\n{:indent$}{}", "", check.remedy, indent = width + 19);
+    }
+    line
+}
+
+/// What happened to a token at Salesforce, in words.
+pub(crate) fn revocation_in_words(revocation: Revocation) -> &'static str {
+    match revocation {
+        Revocation::NothingToRevoke => "there was no token to revoke",
+        Revocation::Confirmed => "the token was revoked at Salesforce (confirmed)",
+        Revocation::Owed => {
+            "Salesforce could not be told yet: the revocation is owed and is tried again"
+        }
+        Revocation::Draining => {
+            "the old token works until nobody can be using it, then it is revoked"
+        }
+    }
+}
+
+/// How long ago, near times in words and far ones as a date.
+fn ago(at: UnixMillis, now: UnixMillis) -> String {
+    let span = now.since(at);
+    match span.as_secs() {
+        0..60 => "just now".to_owned(),
+        60..FAR => format!("{} ago", span_in_words(span)),
+        _ => at.rfc3339().chars().take(10).collect(),
+    }
+}
