@@ -1,0 +1,132 @@
+//! The filter of the list: `env:prod state:needs_setup user:bob org:00D app:x tag:eu !word`.
+//! All words have to hold; a word with `!` in front must not.
+
+use crate::domain::credential::Credential;
+use crate::domain::name::Environment;
+use crate::domain::time::UnixMillis;
+
+/// A parsed filter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Filter(Vec<(bool, Term)>);
+
+/// What one word asks for; texts are in lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Term {
+    /// Of this environment.
+    Environment(Environment),
+    /// The state's word contains this.
+    State(String),
+    /// The username or User ID contains this.
+    User(String),
+    /// The Org ID contains this.
+    Org(String),
+    /// The app's name contains this.
+    App(String),
+    /// One of the tags contains this.
+    Tag(String),
+    /// Name, host or one of the others contains this.
+    Any(String),
+}
+
+impl Filter {
+    /// Reads what was typed; every text is a filter.
+    pub(crate) fn parse(typed: &str) -> Self {
+        let word = |word: &str| {
+            let (wanted, word) = match word.strip_prefix('!') {
+                Some(rest) => (false, rest),
+                None => (true, word),
+            };
+            (!word.is_empty()).then(|| (wanted, Term::parse(&word.to_lowercase())))
+        };
+        Self(typed.split_whitespace().filter_map(word).collect())
+    }
+
+    /// Whether nothing is filtered out.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a credential passes.
+    pub(crate) fn passes(&self, credential: &Credential, now: UnixMillis) -> bool {
+        self.0.iter().all(|(wanted, term)| term.holds(credential, now) == *wanted)
+    }
+}
+
+impl Term {
+    fn parse(word: &str) -> Self {
+        let (key, rest) = word.split_once(':').unwrap_or(("", word));
+        let rest = rest.to_owned();
+        match key {
+            "env" => match Environment::parse(&rest) {
+                Some(environment) => Self::Environment(environment),
+                None if !rest.is_empty() && "production".starts_with(&rest) => {
+                    Self::Environment(Environment::Production)
+                }
+                None if !rest.is_empty() && "sandbox".starts_with(&rest) => {
+                    Self::Environment(Environment::Sandbox)
+                }
+                None => Self::Any(rest),
+            },
+            "state" => Self::State(rest.replace(' ', "_")),
+            "user" => Self::User(rest),
+            "org" => Self::Org(rest),
+            "app" => Self::App(rest),
+            "tag" => Self::Tag(rest),
+            _ => Self::Any(word.to_owned()),
+        }
+    }
+
+    fn holds(&self, credential: &Credential, now: UnixMillis) -> bool {
+        let username = credential.username.as_deref().unwrap_or_default();
+        match self {
+            Self::Environment(environment) => credential.address.environment == *environment,
+            Self::State(part) => credential.state(now).as_str().contains(part.as_str()),
+            Self::User(part) => {
+                contains(username, part) || contains(credential.user_id.as_str(), part)
+            }
+            Self::Org(part) => contains(credential.org_id.as_str(), part),
+            Self::App(part) => contains(&credential.app, part),
+            Self::Tag(part) => credential.tags.iter().any(|tag| contains(tag, part)),
+            Self::Any(part) => {
+                contains(credential.address.name.as_str(), part)
+                    || contains(username, part)
+                    || contains(credential.login_url.host(), part)
+                    || contains(credential.org_id.as_str(), part)
+                    || contains(credential.user_id.as_str(), part)
+                    || credential.address.environment.as_str().starts_with(part.as_str())
+                    || credential.tags.iter().any(|tag| contains(tag, part))
+            }
+        }
+    }
+}
+
+/// Whether `text` contains `part`, which is in lower case, without regard to ASCII case and
+/// without a copy: it runs over every row at every key.
+fn contains(text: &str, part: &str) -> bool {
+    let (text, part) = (text.as_bytes(), part.as_bytes());
+    part.is_empty() || text.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::model::sample;
+
+    #[test]
+    fn words_narrow_the_list_and_an_exclamation_mark_turns_them() {
+        let now = sample::NOW;
+        let all = sample::many();
+        let count =
+            |typed: &str| all.iter().filter(|c| Filter::parse(typed).passes(c, now)).count();
+        assert_eq!(count(""), all.len());
+        assert_eq!(count("ACME"), 2);
+        assert_eq!(count("acme env:sand"), 1);
+        assert_eq!(count("env:prod") + count("!env:prod"), all.len());
+        assert_eq!(count("state:ready"), 3);
+        assert_eq!(count("state:needs_setup"), 1);
+        assert_eq!(count("tag:billing"), 2);
+        assert_eq!(count("user:sync@acme"), 2);
+        assert_eq!(count("nothing-like-this"), 0);
+        assert!(Filter::parse(" ! ").is_empty());
+    }
+}

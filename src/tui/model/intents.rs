@@ -1,0 +1,259 @@
+//! What the list does on each intent.
+
+use crate::domain::credential::Credential;
+use crate::domain::name::Address;
+use crate::engine::Operation;
+use crate::engine::operation::Selection;
+use crate::engine::outcome::KeyProtection;
+use crate::tui::effect::Effect;
+use crate::tui::input::Key;
+use crate::tui::keymap::{self, FormIntent, Intent};
+use crate::tui::model::apps::{AppForm, AppsScreen};
+use crate::tui::model::dialog::{ConfirmDialog, DeleteDialog, KeyDialog, Question};
+use crate::tui::model::form::Form;
+use crate::tui::model::notice::Tone;
+use crate::tui::model::setup::{self, Setup};
+use crate::tui::model::{Model, Screen};
+
+/// From so many tests on, `T` asks first (product.md, Keys).
+const MANY_TESTS: usize = 50;
+
+impl Model {
+    /// Answers a key while the list has the keys.
+    pub(super) fn key_on_list(&mut self, key: Key) -> Vec<Effect> {
+        if self.dashboard.typing {
+            self.type_filter(key);
+            return Vec::new();
+        }
+        keymap::dashboard(key).map_or_else(Vec::new, |intent| self.act(intent))
+    }
+
+    fn type_filter(&mut self, key: Key) {
+        match keymap::form(key) {
+            FormIntent::Cancel => {
+                self.dashboard.typing = false;
+                self.dashboard.set_filter("");
+                self.dashboard.rearrange(self.now);
+            }
+            FormIntent::Activate | FormIntent::Next | FormIntent::Previous => {
+                self.dashboard.typing = false;
+            }
+            FormIntent::Type(key) => {
+                self.dashboard.typed.edit(key);
+                self.dashboard.filter_typed(self.now);
+            }
+        }
+    }
+
+    /// Answers an intent of the list.
+    pub(super) fn act_on_list(&mut self, intent: Intent) -> Vec<Effect> {
+        match intent {
+            Intent::Move(rows) => self.dashboard.move_by(rows, self.now),
+            Intent::Page(pages) => self.dashboard.page_by(pages, self.now),
+            Intent::First => self.dashboard.move_by(i64::MIN, self.now),
+            Intent::Last => self.dashboard.move_by(i64::MAX, self.now),
+            Intent::Mark => self.dashboard.toggle_mark(self.now),
+            Intent::MarkRange => self.dashboard.mark_range(),
+            Intent::MarkAll => self.dashboard.mark_all(),
+            Intent::MarkNone => self.dashboard.marked.clear(),
+            Intent::Problems => {
+                self.dashboard.problems_only = !self.dashboard.problems_only;
+                self.dashboard.rearrange(self.now);
+            }
+            Intent::Order => {
+                let order = self.dashboard.next_order(self.now);
+                self.say(Tone::Plain, format!("order: {}", order.words()), "");
+            }
+            Intent::Filter => self.dashboard.typing = true,
+            Intent::Bar => {
+                self.bar = !self.bar;
+                self.fit();
+            }
+            Intent::Back => self.back(),
+            Intent::New => self.screens.push(Screen::Form(Box::new(Form::for_new()))),
+            Intent::Apps => self.screens.push(Screen::Apps(AppsScreen::default())),
+            Intent::Help => self.screens.push(Screen::Help(0)),
+            Intent::Messages => self.screens.push(Screen::Messages(0)),
+            Intent::TestAll => return self.test_many(),
+            Intent::Lock => return self.lock(),
+            _ => match self.dashboard.selected().cloned() {
+                Some(selected) => return self.act_on_row(intent, &selected),
+                None if self.dashboard.is_loaded() => {
+                    self.say(Tone::Plain, "no credential is selected".into(), "n makes one");
+                }
+                None => {}
+            },
+        }
+        Vec::new()
+    }
+
+    fn back(&mut self) {
+        if !self.dashboard.marked.is_empty() {
+            self.dashboard.marked.clear();
+        } else if self.dashboard.is_filtered() {
+            self.dashboard.problems_only = false;
+            self.dashboard.set_filter("");
+            self.dashboard.rearrange(self.now);
+        } else {
+            self.notices.dismiss();
+        }
+    }
+
+    fn act_on_row(&mut self, intent: Intent, selected: &Credential) -> Vec<Effect> {
+        self.dashboard.follow();
+        let address = &selected.address;
+        match intent {
+            Intent::Details => self.screens.push(Screen::Details(address.clone(), 0)),
+            Intent::SetUp => return self.set_up(selected),
+            Intent::Test => return self.test(selected),
+            Intent::Reset => self.reset(address),
+            Intent::Delete => {
+                let dialog = DeleteDialog::new(address.clone());
+                self.screens.push(Screen::Delete(Box::new(dialog)));
+            }
+            Intent::UseOther => self.use_other(selected),
+            Intent::Discard => self.discard(selected),
+            Intent::Copy => self.screens.push(Screen::Copy(address.clone())),
+            Intent::History => {
+                self.screens.push(Screen::History(address.clone(), None, 0));
+                return self.ask(Operation::History(Selection::exactly(address)));
+            }
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    fn test(&mut self, selected: &Credential) -> Vec<Effect> {
+        if selected.token.is_none() && !selected.has_candidate {
+            let text = format!("{} has no token to test yet", selected.address);
+            self.say(Tone::Plain, text, "s sets up the OAuth token");
+            return Vec::new();
+        }
+        self.ask_with_key(Operation::Test(Selection::exactly(&selected.address)))
+    }
+
+    fn test_many(&mut self) -> Vec<Effect> {
+        let has_token = |address: &Address| {
+            self.dashboard.find(address).is_some_and(|c| c.token.is_some() || c.has_candidate)
+        };
+        let all: Vec<Address> =
+            self.dashboard.many().into_iter().filter(|address| has_token(address)).collect();
+        if all.is_empty() {
+            self.say(Tone::Plain, "no token to test among those shown".into(), "");
+        } else if all.len() > MANY_TESTS {
+            let title = format!("Test access of {} credentials?", all.len());
+            let text = "Each is one call to its org, 128 at once.".to_owned();
+            let dialog = ConfirmDialog::new(Question::TestMany(all), title, text, "Test");
+            self.screens.push(Screen::Confirm(Box::new(dialog)));
+        } else {
+            return self.line_up_tests(all);
+        }
+        Vec::new()
+    }
+
+    /// Tests these, as many at once as the engine takes; the key is asked for once.
+    pub(super) fn line_up_tests(&mut self, all: Vec<Address>) -> Vec<Effect> {
+        if let Some((protection, false)) = self.key {
+            let then =
+                all.iter().map(|address| Operation::Test(Selection::exactly(address))).collect();
+            if let Some(dialog) = KeyDialog::new(protection, then) {
+                self.screens.push(Screen::Key(Box::new(dialog)));
+                return Vec::new();
+            }
+        }
+        self.say(Tone::Plain, format!("testing access of {}", all.len()), "");
+        self.jobs.line_up(all);
+        Vec::new()
+    }
+
+    /// Opens the set-up pane. A missing app is asked for first: without its Consumer Key there
+    /// is no address to show.
+    pub(super) fn set_up(&mut self, selected: &Credential) -> Vec<Effect> {
+        let known = self
+            .apps
+            .as_ref()
+            .is_none_or(|apps| apps.iter().any(|app| app.name.eq_ignore_ascii_case(&selected.app)));
+        if !known {
+            let mut form = AppForm::for_new(&selected.app);
+            form.remark = Some(format!(
+                "{} signs in through the app '{}', which orgkey does not know yet",
+                selected.address, selected.app
+            ));
+            self.screens.push(Screen::AppForm(Box::new(form)));
+            return Vec::new();
+        }
+        let pending = selected.pending_authorization(self.now).is_some();
+        let operation = if pending {
+            Operation::ShowSetup(Selection::exactly(&selected.address))
+        } else {
+            setup::begin(&selected.address)
+        };
+        if self.jobs.of(&selected.address).is_some() {
+            self.say_busy(&operation);
+            return Vec::new();
+        }
+        self.screens.push(Screen::Setup(Box::new(Setup::new(selected.address.clone()))));
+        self.ask_with_key(operation)
+    }
+
+    /// Opens the form of saved credentials.
+    pub(super) fn reset(&mut self, address: &Address) {
+        let other =
+            Address { name: address.name.clone(), environment: address.environment.other() };
+        if let Some(credential) = self.dashboard.find(address) {
+            let form = Form::for_reset(credential, self.dashboard.find(&other));
+            self.screens.push(Screen::Form(Box::new(form)));
+        }
+    }
+
+    fn use_other(&mut self, selected: &Credential) {
+        let name = &selected.address.name;
+        let other =
+            Address { name: name.clone(), environment: selected.address.environment.other() };
+        if self.dashboard.find(&other).is_none() {
+            let text = format!("{name} has one environment only, {}", selected.address.environment);
+            self.say(Tone::Plain, text, "r and the sandbox box add the other one");
+            return;
+        }
+        let next = if selected.in_use { other } else { selected.address.clone() };
+        let text = format!(
+            "Commands and scripts that say plain '{name}' mean {next} from then on, and no longer {}/{}.",
+            name,
+            next.environment.other()
+        );
+        let question = Question::Ask(Operation::Use(next.clone()));
+        let dialog = ConfirmDialog::new(question, format!("Put {next} in use?"), text, "Use it");
+        self.screens.push(Screen::Confirm(Box::new(dialog)));
+    }
+
+    fn discard(&mut self, selected: &Credential) {
+        if selected.pending.is_none() {
+            self.say(Tone::Plain, format!("{} has no staged edit", selected.address), "");
+            return;
+        }
+        let operation = Operation::DiscardPending(Selection::exactly(&selected.address));
+        let dialog = ConfirmDialog::new(
+            Question::Ask(operation),
+            format!("Drop the staged edit of {}?", selected.address),
+            "The saved IDs and the present token stay as they are.".into(),
+            "Drop it",
+        );
+        self.screens.push(Screen::Confirm(Box::new(dialog)));
+    }
+
+    fn lock(&mut self) -> Vec<Effect> {
+        match self.key {
+            Some((KeyProtection::Passphrase, true)) => return self.ask(Operation::LockKey),
+            Some((KeyProtection::Bare, _)) => {
+                let text = "the key is a bare file: there is no passphrase to lock it with";
+                self.say(Tone::Plain, text.into(), "");
+            }
+            Some((protection, _)) => {
+                let dialog = KeyDialog::new(protection, Vec::new());
+                self.screens.extend(dialog.map(|dialog| Screen::Key(Box::new(dialog))));
+            }
+            None => {}
+        }
+        Vec::new()
+    }
+}

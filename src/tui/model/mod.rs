@@ -1,0 +1,326 @@
+//! The dashboard's whole state as plain data, and the one function that changes it.
+//!
+//! [`Model::update`] awaits nothing, locks nothing, reads no clock and touches no file: time and
+//! answers come in as messages, wishes go out as [`Effect`]s. The sub-models keep to their own
+//! screens and know neither each other nor the engine's handle.
+
+pub(crate) mod apps;
+pub(crate) mod dashboard;
+pub(crate) mod dialog;
+pub(crate) mod field;
+pub(crate) mod filter;
+pub(crate) mod form;
+pub(crate) mod geometry;
+mod intents;
+pub(crate) mod jobs;
+pub(crate) mod notice;
+mod outcome;
+#[cfg(test)]
+pub(crate) mod sample;
+mod screens;
+pub(crate) mod setup;
+#[cfg(test)]
+mod tests;
+
+use jiff::tz::TimeZone;
+
+use crate::domain::app::App;
+use crate::domain::credential::Check;
+use crate::domain::host::HostPolicy;
+use crate::domain::name::Address;
+use crate::domain::time::UnixMillis;
+use crate::engine::outcome::{AppReport, KeyProtection, KeyReport, WrongAccount};
+use crate::engine::{Event, Operation};
+use crate::tui::effect::Effect;
+use crate::tui::keymap::{self, Intent};
+use crate::tui::message::{JobId, Message, Signal, Size};
+use crate::tui::model::apps::{AppForm, AppsScreen};
+use crate::tui::model::dashboard::Dashboard;
+use crate::tui::model::dialog::{ConfirmDialog, DeleteDialog, KeyDialog, Question};
+use crate::tui::model::form::Form;
+use crate::tui::model::geometry::Geometry;
+use crate::tui::model::jobs::Jobs;
+use crate::tui::model::notice::{Notice, Notices, Tone};
+use crate::tui::model::setup::Setup;
+
+/// What lies over the list; the last one has the keys.
+#[derive(Clone, Debug)]
+pub(crate) enum Screen {
+    /// New credentials, or Reset.
+    Form(Box<Form>),
+    /// The set-up pane.
+    Setup(Box<Setup>),
+    /// Somebody else signed in.
+    WrongAccount(Box<WrongAccount>),
+    /// Delete by typing the address.
+    Delete(Box<DeleteDialog>),
+    /// Yes or no.
+    Confirm(Box<ConfirmDialog>),
+    /// The sealing key.
+    Key(Box<KeyDialog>),
+    /// What can be copied.
+    Copy(Address),
+    /// All there is to know of a credential.
+    Details(Address, usize),
+    /// The checks of a credential; `None` until the engine answered.
+    History(Address, Option<Vec<Check>>, usize),
+    /// The apps.
+    Apps(AppsScreen),
+    /// The form of an app.
+    AppForm(Box<AppForm>),
+    /// What was found out about an app.
+    AppReport(Box<AppReport>, usize),
+    /// The keys, from this line on.
+    Help(usize),
+    /// What was said so far, from this line on.
+    Messages(usize),
+}
+
+/// What the environment asks of the looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Look {
+    /// Colours may be used (`NO_COLOR` is not set).
+    pub(crate) color: bool,
+    /// Nothing but ASCII may be drawn (`ORGKEY_ASCII`).
+    pub(crate) ascii: bool,
+    /// There is a simulated person (`orgkey demo`).
+    pub(crate) demo: bool,
+}
+
+/// The whole state.
+#[derive(Clone, Debug)]
+pub(crate) struct Model {
+    /// When the last message came.
+    pub(crate) now: UnixMillis,
+    /// Of the terminal.
+    pub(crate) size: Size,
+    /// What the environment asks of the looks.
+    pub(crate) look: Look,
+    /// In which times are shown.
+    pub(crate) zone: TimeZone,
+    /// Which hosts are accepted, for the live checks.
+    pub(crate) policy: HostPolicy,
+    /// The sealing key, once the engine told.
+    pub(crate) key: Option<(KeyProtection, bool)>,
+    /// The apps, once the engine told.
+    pub(crate) apps: Option<Vec<App>>,
+    /// The list.
+    pub(crate) dashboard: Dashboard,
+    /// What lies over it.
+    pub(crate) screens: Vec<Screen>,
+    /// What the engine is asked.
+    pub(crate) jobs: Jobs,
+    /// What was said.
+    pub(crate) notices: Notices,
+    /// Whether the line of keys is shown.
+    pub(crate) bar: bool,
+    /// Whether the list changed while it was being fetched.
+    list_again: bool,
+}
+
+impl Model {
+    /// An empty dashboard of this size; nothing is asked before [`Message::Start`].
+    pub(crate) fn new(
+        size: Size,
+        look: Look,
+        zone: TimeZone,
+        policy: HostPolicy,
+        now: UnixMillis,
+    ) -> Self {
+        let mut model = Self {
+            now,
+            size,
+            look,
+            zone,
+            policy,
+            key: None,
+            apps: None,
+            dashboard: Dashboard::default(),
+            screens: Vec::new(),
+            jobs: Jobs::default(),
+            notices: Notices::default(),
+            bar: true,
+            list_again: false,
+        };
+        model.fit();
+        model
+    }
+
+    /// Answers one message; `now` is when it came.
+    pub(crate) fn update(&mut self, message: Message, now: UnixMillis) -> Vec<Effect> {
+        self.now = self.now.max(now);
+        let mut effects = match message {
+            Message::Start => {
+                let mut effects = self.ask(Operation::KeyStatus);
+                effects.extend(self.ask(Operation::List));
+                effects.extend(self.ask(Operation::Apps));
+                effects
+            }
+            Message::Key(key) => match keymap::anywhere(key) {
+                Some(intent) => self.act(intent),
+                None => self.key(key),
+            },
+            Message::Paste(pasted) => self.paste(&pasted),
+            Message::Resize(size) => {
+                self.size = size;
+                self.fit();
+                vec![Effect::Redraw]
+            }
+            Message::Engine { job, event } => self.hear(job, event),
+            Message::Deadline => {
+                if self.dashboard.follow_at().is_some_and(|at| at <= self.now) {
+                    self.dashboard.follow();
+                }
+                if self.dashboard.is_filtered() {
+                    self.dashboard.rearrange(self.now);
+                }
+                Vec::new()
+            }
+            Message::Signal(signal) => self.signal(signal),
+            Message::Person(answer) => self.person(answer),
+        };
+        effects.extend(self.start_tests());
+        effects
+    }
+
+    /// When time alone changes what is shown, so that the loop sleeps until then; `None` when
+    /// nothing ages and the loop may sleep until something happens.
+    pub(crate) fn next_deadline(&self) -> Option<UnixMillis> {
+        let shown = self.screens.last();
+        let follow = self.dashboard.follow_at();
+        let ages = match shown {
+            None | Some(Screen::Details(..)) => self.dashboard.ages_at(self.now),
+            Some(Screen::Setup(setup)) => setup
+                .started
+                .as_ref()
+                .filter(|started| started.expires_at > self.now)
+                .map(|started| dashboard::next_minute(started.expires_at, self.now)),
+            Some(_) => None,
+        };
+        follow.into_iter().chain(ages).min()
+    }
+
+    /// Where things are on the list screen.
+    pub(crate) fn geometry(&self) -> Geometry {
+        Geometry::of(self.size, self.bar)
+    }
+
+    fn fit(&mut self) {
+        let rows = usize::from(self.geometry().list.height);
+        self.dashboard.set_rows(rows);
+    }
+
+    /// Gives an operation to the engine; says so when its credential is busy.
+    fn ask(&mut self, operation: Operation) -> Vec<Effect> {
+        if operation == Operation::List && self.jobs.any(|other| *other == Operation::List) {
+            self.list_again = true;
+            return Vec::new();
+        }
+        match self.jobs.start(operation.clone()) {
+            Some(job) => vec![Effect::Submit { job, operation }],
+            None => {
+                self.say_busy(&operation);
+                Vec::new()
+            }
+        }
+    }
+
+    fn say_busy(&mut self, operation: &Operation) {
+        let Some(address) = jobs::address_of(operation) else { return };
+        let doing = self.jobs.of(&address).map_or("working", jobs::doing);
+        self.say(Tone::Plain, format!("{address}: {doing}"), "wait for it to end");
+    }
+
+    /// Asks for what needs the sealing key: first the key is made or opened, then it goes on.
+    fn ask_with_key(&mut self, operation: Operation) -> Vec<Effect> {
+        if let Some((protection, false)) = self.key
+            && let Some(dialog) = KeyDialog::new(protection, vec![operation.clone()])
+        {
+            self.screens.push(Screen::Key(Box::new(dialog)));
+            return Vec::new();
+        }
+        self.ask(operation)
+    }
+
+    fn start_tests(&mut self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        while let Some(operation) = self.jobs.next_test() {
+            effects.extend(self.ask(operation));
+        }
+        effects
+    }
+
+    fn say(&mut self, tone: Tone, text: String, remedy: &str) {
+        let remedy = remedy.to_owned();
+        self.notices.say(Notice { at: self.now, tone, text, remedy });
+    }
+
+    fn hear(&mut self, job: JobId, event: Event) -> Vec<Effect> {
+        match event {
+            Event::Progress(progress) => {
+                let heard = self.jobs.note(job, progress).map(|job| job.operation.clone());
+                if let (Some(Operation::CompleteSetup(request)), Some(Screen::Setup(setup))) =
+                    (heard, self.screens.last_mut())
+                    && request.selection.target == setup.address.target()
+                {
+                    setup.stage = setup::Stage::Completing(Some(progress));
+                }
+                Vec::new()
+            }
+            Event::Done(result) => match self.jobs.end(job) {
+                Some(ended) => self.done(ended.operation, result),
+                None => Vec::new(),
+            },
+        }
+    }
+
+    fn signal(&mut self, signal: Signal) -> Vec<Effect> {
+        match signal {
+            Signal::Terminate => vec![Effect::Quit(143)],
+            Signal::Interrupt => vec![Effect::Quit(130)],
+            Signal::HangUp => vec![Effect::LetGo(129)],
+            Signal::Suspend => vec![Effect::Suspend],
+            Signal::Continue => vec![Effect::Redraw],
+        }
+    }
+
+    /// Leaves, after a question when something is under way that ends with the program.
+    fn quit(&mut self) -> Vec<Effect> {
+        let asked = matches!(
+            self.screens.last(),
+            Some(Screen::Confirm(dialog)) if dialog.question == Question::Quit
+        );
+        let under_way = self.jobs.any(|operation| {
+            matches!(operation, Operation::CompleteSetup(_) | Operation::Delete(_))
+        });
+        let typed = self.screens.iter().any(|screen| match screen {
+            Screen::Form(form) => form.changed,
+            Screen::AppForm(form) => form.changed,
+            _ => false,
+        });
+        if asked || !(under_way || typed) {
+            return vec![Effect::Quit(0)];
+        }
+        let text = if under_way {
+            "An exchange with Salesforce is under way. It ends by itself in a few seconds."
+        } else {
+            "What was typed into the form is not saved yet."
+        };
+        let dialog = ConfirmDialog::new(Question::Quit, "Quit?".into(), text.into(), "Quit");
+        self.screens.push(Screen::Confirm(Box::new(dialog)));
+        Vec::new()
+    }
+
+    fn act(&mut self, intent: Intent) -> Vec<Effect> {
+        match intent {
+            Intent::Quit => self.quit(),
+            Intent::Suspend => vec![Effect::Suspend],
+            Intent::Redraw => vec![Effect::Redraw],
+            other => self.act_on_list(other),
+        }
+    }
+
+    fn note_key(&mut self, report: &KeyReport) {
+        self.key = Some((report.protection, report.open));
+    }
+}

@@ -1,0 +1,333 @@
+//! What the engine's answers change. An answer belongs to the operation that was asked: the
+//! screen that asked may be gone by then, the list never is.
+
+use crate::domain::credential::CheckOutcome;
+use crate::domain::name::Address;
+use crate::engine::outcome::{
+    FailureDetail, KeyProtection, KeyReport, Revocation, SetupReceipt, TestReport, WrongAccount,
+};
+use crate::engine::{Failure, Operation, Outcome};
+use crate::tui::effect::Effect;
+use crate::tui::model::dialog::{KeyDialog, KeyTask};
+use crate::tui::model::jobs::address_of;
+use crate::tui::model::notice::Tone;
+use crate::tui::model::{Model, Screen};
+
+impl Model {
+    /// An operation ended.
+    pub(super) fn done(
+        &mut self,
+        operation: Operation,
+        result: Result<Outcome, Failure>,
+    ) -> Vec<Effect> {
+        match result {
+            Ok(outcome) => self.succeeded(&operation, outcome),
+            Err(failure) => self.failed(operation, failure),
+        }
+    }
+
+    fn succeeded(&mut self, operation: &Operation, outcome: Outcome) -> Vec<Effect> {
+        match (operation, outcome) {
+            (Operation::List, Outcome::Credentials(all)) => {
+                self.dashboard.replace(all, self.now);
+                if std::mem::take(&mut self.list_again) {
+                    return self.ask(Operation::List);
+                }
+            }
+            (Operation::Apps, Outcome::Apps(apps)) => self.apps = Some(apps),
+            (Operation::AddApp(_) | Operation::EditApp(_), Outcome::Apps(apps)) => {
+                return self.app_saved(&apps);
+            }
+            (Operation::DeleteApp(name), Outcome::Done) => {
+                self.say(Tone::Good, format!("the app '{name}' is deleted here"), "");
+                return self.ask(Operation::Apps);
+            }
+            (_, Outcome::AppTested(report)) => {
+                self.screens.push(Screen::AppReport(Box::new(report), 0));
+            }
+            (Operation::History(selection), Outcome::History(checks)) => {
+                if let Some(Screen::History(address, shown, _)) = self.screens.last_mut()
+                    && address.target() == selection.target
+                {
+                    *shown = Some(checks);
+                }
+            }
+            (_, Outcome::Key(report)) => return self.key_changed(operation, &report),
+            (_, Outcome::AuthorizationStarted(started)) => {
+                if let Some(Screen::Setup(setup)) = self.screens.last_mut()
+                    && setup.address == started.address
+                {
+                    setup.begun(started);
+                }
+                return self.ask(Operation::List);
+            }
+            (_, Outcome::SetupCompleted(receipt)) => return self.set_up_completed(*receipt),
+            (_, Outcome::Tested(report)) => return self.tested(&report),
+            (_, Outcome::Credential(credential)) => {
+                self.say_changed(operation, &credential.address);
+                self.close_form_of(operation, &credential.address);
+                self.dashboard.replace_one(*credential, self.now);
+                return self.ask(Operation::List);
+            }
+            (Operation::Save(_), Outcome::Credentials(saved)) => {
+                for credential in saved {
+                    let address = credential.address.clone();
+                    self.say(
+                        Tone::Good,
+                        format!("{address} is saved"),
+                        "s sets up its OAuth token",
+                    );
+                    self.dashboard.replace_one(credential, self.now);
+                    self.close_form_of(operation, &address);
+                }
+                return self.ask(Operation::List);
+            }
+            (_, Outcome::Deleted(receipts)) => {
+                for receipt in receipts {
+                    let text = format!("{} is deleted", receipt.address);
+                    self.say(Tone::Good, text, revocation_in_words(receipt.revocation));
+                }
+                return self.ask(Operation::List);
+            }
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    fn say_changed(&mut self, operation: &Operation, address: &Address) {
+        let (text, remedy) = match operation {
+            Operation::Reset(request) if request.org_id.is_some() || request.user_id.is_some() => {
+                (format!("{address} is saved"), "s signs the new account in")
+            }
+            Operation::Reset(_) => (format!("{address} is saved"), ""),
+            Operation::Use(_) => (format!("plain '{}' means {address} now", address.name), ""),
+            Operation::AbandonSetup(_) => (format!("the set-up of {address} is given up"), ""),
+            Operation::DiscardPending(_) => {
+                (format!("the staged edit of {address} is dropped"), "")
+            }
+            _ => return,
+        };
+        self.say(Tone::Good, text, remedy);
+    }
+
+    /// One of the form's operations went well; the form closes with the last of them.
+    fn close_form_of(&mut self, operation: &Operation, address: &Address) {
+        if !matches!(operation, Operation::Save(_) | Operation::Reset(_)) {
+            return;
+        }
+        let Some(index) = self.screens.iter().rposition(|s| matches!(s, Screen::Form(_))) else {
+            return;
+        };
+        if let Screen::Form(form) = &mut self.screens[index] {
+            if form.saving == 0 {
+                return;
+            }
+            form.saving -= 1;
+            if form.saving > 0 {
+                return;
+            }
+        }
+        // A question about the form goes with it.
+        self.screens.truncate(index);
+        self.dashboard.select(address, self.now);
+    }
+
+    fn app_saved(&mut self, apps: &[crate::domain::app::App]) -> Vec<Effect> {
+        if let Some(index) = self.screens.iter().rposition(|s| matches!(s, Screen::AppForm(_))) {
+            self.screens.truncate(index);
+        }
+        for app in apps {
+            self.say(
+                Tone::Good,
+                format!("the app '{}' is saved", app.name),
+                "s sets up tokens with it",
+            );
+        }
+        self.ask(Operation::Apps)
+    }
+
+    fn key_changed(&mut self, operation: &Operation, report: &KeyReport) -> Vec<Effect> {
+        self.note_key(report);
+        if *operation == Operation::LockKey {
+            self.say(Tone::Good, "the sealing key is locked".into(), "L opens it again");
+        }
+        let opened = matches!(operation, Operation::CreateKey(_) | Operation::OpenKey(_));
+        if !opened || !report.open {
+            return Vec::new();
+        }
+        let text = match (operation, report.protection) {
+            (Operation::CreateKey(_), KeyProtection::Bare) => {
+                "the sealing key is made, a bare file"
+            }
+            (Operation::CreateKey(_), _) => "the sealing key is made, and open",
+            _ => "the sealing key is open",
+        };
+        self.say(Tone::Good, text.into(), "");
+        let index = self.screens.iter().rposition(|s| matches!(s, Screen::Key(_)));
+        let Some(Screen::Key(dialog)) = index.map(|index| self.screens.remove(index)) else {
+            return Vec::new();
+        };
+        self.go_on(dialog.then)
+    }
+
+    /// The key is open: what waited for it is asked.
+    fn go_on(&mut self, then: Vec<Operation>) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for operation in then {
+            match (&operation, address_of(&operation)) {
+                (Operation::Test(_), Some(address)) => self.jobs.line_up(vec![address]),
+                _ => effects.extend(self.ask(operation)),
+            }
+        }
+        effects
+    }
+
+    fn set_up_completed(&mut self, receipt: SetupReceipt) -> Vec<Effect> {
+        let SetupReceipt { credential, test, replaced } = receipt;
+        let address = credential.address.clone();
+        self.close_setup_of(&address);
+        let who = credential.username.clone().unwrap_or_else(|| credential.user_id.to_string());
+        let tone = if test.outcome == CheckOutcome::Ok { Tone::Good } else { Tone::Bad };
+        let text =
+            format!("{address}: signed in as {who}. {} ({} ms)", test.message, test.latency_ms);
+        let remedy = match replaced {
+            _ if tone == Tone::Bad => test.remedy,
+            Revocation::NothingToRevoke => String::new(),
+            Revocation::Confirmed => "the token it replaces is revoked".into(),
+            Revocation::Owed => {
+                "the token it replaces is revoked as soon as Salesforce answers".into()
+            }
+            Revocation::Draining => {
+                "the token it replaces still serves running scripts and is revoked then".into()
+            }
+        };
+        self.say(tone, text, &remedy);
+        self.dashboard.replace_one(credential, self.now);
+        self.ask(Operation::List)
+    }
+
+    fn close_setup_of(&mut self, address: &Address) {
+        self.screens.retain(|screen| match screen {
+            Screen::Setup(setup) => setup.address != *address,
+            _ => true,
+        });
+    }
+
+    fn tested(&mut self, report: &TestReport) -> Vec<Effect> {
+        self.dashboard.note_test(&report.address, &report.check, self.now);
+        let check = &report.check;
+        let tone = if check.outcome == CheckOutcome::Ok { Tone::Good } else { Tone::Bad };
+        let requests = match report.api_requests {
+            Some((used, allowed)) => format!(", API requests {used} of {allowed}"),
+            None => String::new(),
+        };
+        let text =
+            format!("{}: {} ({} ms{requests})", report.address, check.message, check.latency_ms);
+        self.say(tone, text, &check.remedy);
+        // The list is asked for once, after the last of many tests.
+        if self.jobs.tests_left() == 0 { self.ask(Operation::List) } else { Vec::new() }
+    }
+
+    fn failed(&mut self, operation: Operation, failure: Failure) -> Vec<Effect> {
+        if let FailureDetail::Key(protection) = failure.detail
+            && !matches!(operation, Operation::OpenKey(_) | Operation::CreateKey(_))
+        {
+            return self.key_is_needed(operation, protection, &failure);
+        }
+        if let FailureDetail::WrongAccount(found) = failure.detail {
+            return self.wrong_account(*found);
+        }
+        let again = matches!(
+            operation,
+            Operation::CompleteSetup(_) | Operation::Test(_) | Operation::Delete(_)
+        );
+        if !self.told_on_screen(&operation, &failure) {
+            let place = address_of(&operation).map(|a| format!("{a}: ")).unwrap_or_default();
+            self.say(Tone::Bad, format!("{place}{}", failure.message), &failure.remedy);
+        }
+        if operation == Operation::List {
+            self.list_again = false;
+        }
+        if again { self.ask(Operation::List) } else { Vec::new() }
+    }
+
+    /// Tells the screen that asked; answers whether there is one.
+    fn told_on_screen(&mut self, operation: &Operation, failure: &Failure) -> bool {
+        let address = address_of(operation);
+        for screen in self.screens.iter_mut().rev() {
+            match (operation, screen) {
+                (Operation::Save(_) | Operation::Reset(_), Screen::Form(form))
+                    if form.saving > 0 =>
+                {
+                    form.fail(failure);
+                }
+                (Operation::AddApp(_) | Operation::EditApp(_), Screen::AppForm(form)) => {
+                    form.fail(failure);
+                }
+                (
+                    Operation::BeginSetup(_)
+                    | Operation::ShowSetup(_)
+                    | Operation::CompleteSetup(_),
+                    Screen::Setup(setup),
+                ) if Some(&setup.address) == address.as_ref() => setup.fail(failure),
+                (Operation::OpenKey(_) | Operation::CreateKey(_), Screen::Key(dialog)) => {
+                    dialog.fail(failure.message.clone());
+                }
+                _ => continue,
+            }
+            return true;
+        }
+        false
+    }
+
+    /// The key was closed meanwhile, or never made: it is asked for, then the operation again.
+    fn key_is_needed(
+        &mut self,
+        operation: Operation,
+        protection: KeyProtection,
+        failure: &Failure,
+    ) -> Vec<Effect> {
+        self.key = Some((protection, false));
+        if let Some(Screen::Key(dialog)) = self.screens.last_mut() {
+            dialog.then.push(operation);
+            dialog.task = match protection {
+                KeyProtection::Missing => KeyTask::Create,
+                KeyProtection::Passphrase | KeyProtection::Bare => KeyTask::Open,
+            };
+            return Vec::new();
+        }
+        match KeyDialog::new(protection, vec![operation]) {
+            Some(dialog) => self.screens.push(Screen::Key(Box::new(dialog))),
+            None => self.say(Tone::Bad, failure.message.clone(), &failure.remedy),
+        }
+        Vec::new()
+    }
+
+    /// Somebody else signed in. Nobody is torn out of a form for it.
+    fn wrong_account(&mut self, found: WrongAccount) -> Vec<Effect> {
+        let asked_here = match self.screens.last() {
+            None => true,
+            Some(Screen::Setup(setup)) => setup.address == found.address,
+            Some(_) => false,
+        };
+        let address = found.address.clone();
+        self.close_setup_of(&address);
+        if asked_here {
+            self.screens.push(Screen::WrongAccount(Box::new(found)));
+        } else {
+            let text = format!("{address}: another account signed in, nothing was stored");
+            self.say(Tone::Bad, text, "s tries again");
+        }
+        self.ask(Operation::List)
+    }
+}
+
+/// What happened to a token at Salesforce, for people.
+pub(crate) fn revocation_in_words(revocation: Revocation) -> &'static str {
+    match revocation {
+        Revocation::NothingToRevoke => "there was no token to revoke",
+        Revocation::Confirmed => "its token is revoked at Salesforce (confirmed)",
+        Revocation::Owed => "Salesforce did not answer: the revocation is owed and tried again",
+        Revocation::Draining => "its token is revoked when running scripts are done",
+    }
+}

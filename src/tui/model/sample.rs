@@ -1,0 +1,169 @@
+//! Credentials for tests: fixed times, invented IDs with their true check suffixes.
+
+use std::time::Duration;
+
+use crate::domain::app::{App, AppOrigin, DEFAULT_APP, Flow, Rotation};
+use crate::domain::credential::{
+    AuthorizationSummary, Cause, Check, CheckKind, CheckOutcome, Credential, IntentSummary,
+    TokenSummary,
+};
+use crate::domain::host::{InstanceUrl, LoginUrl};
+use crate::domain::id::{OrgId, UserId};
+use crate::domain::name::{Address, ConnectionName, Environment};
+use crate::domain::time::UnixMillis;
+use crate::domain::token::{Expiry, Generation};
+
+/// 25 November 2026, 14:05 UTC.
+pub(crate) const NOW: UnixMillis = UnixMillis(1_795_615_500_000);
+
+fn ago(seconds: u64) -> UnixMillis {
+    UnixMillis(NOW.0 - i64::try_from(seconds).unwrap() * 1000)
+}
+
+pub(crate) fn address(name: &str, environment: &str) -> Address {
+    Address {
+        name: ConnectionName::parse(name).unwrap(),
+        environment: Environment::parse(environment).unwrap(),
+    }
+}
+
+pub(crate) fn saved(name: &str, environment: &str) -> Credential {
+    let sandbox = environment == "sandbox";
+    let host = if sandbox { format!("{name}--uat.sandbox") } else { name.to_owned() };
+    Credential {
+        address: address(name, environment),
+        in_use: !sandbox,
+        org_id: OrgId::parse("00D5g00000Abc1X").unwrap(),
+        user_id: UserId::parse("0055g00000FgHiJ").unwrap(),
+        username: Some(format!("svc-sync@{name}.com")),
+        login_url: LoginUrl::from_stored(format!("https://{host}.my.salesforce.com")),
+        app: DEFAULT_APP.into(),
+        tags: vec!["eu".into()],
+        held: None,
+        revocation_owed: false,
+        environment_proven: true,
+        pending: None,
+        token: None,
+        has_candidate: false,
+        last_check: None,
+        last_test: None,
+        authorization: None,
+        intent: None,
+    }
+}
+
+pub(crate) fn check(outcome: CheckOutcome, seconds: u64, message: &str, remedy: &str) -> Check {
+    Check {
+        kind: CheckKind::Test,
+        at: ago(seconds),
+        outcome,
+        latency_ms: 184,
+        message: message.into(),
+        remedy: remedy.into(),
+    }
+}
+
+pub(crate) fn with_token(mut credential: Credential) -> Credential {
+    let host = credential.login_url.as_str().to_owned();
+    credential.token = Some(TokenSummary {
+        instance_url: InstanceUrl::from_stored(host),
+        issued_at: ago(400),
+        expiry: Expiry { at: NOW.plus(Duration::from_secs(6800)), known: false },
+        scopes: vec!["api".into(), "refresh_token".into(), "id".into()],
+        flow: Flow::Paste,
+        generation: Generation(40),
+        signed_in_at: ago(13 * 86_400),
+        refused: None,
+        refreshable: true,
+    });
+    credential
+}
+
+fn tested(mut credential: Credential, test: Check) -> Credential {
+    credential.last_check = Some(test.clone());
+    credential.last_test = Some(test);
+    credential
+}
+
+pub(crate) fn ready(name: &str, environment: &str) -> Credential {
+    let test = check(CheckOutcome::Ok, 180, "Access test successful", "");
+    tested(with_token(saved(name, environment)), test)
+}
+
+pub(crate) fn unreachable(name: &str) -> Credential {
+    let test = check(
+        CheckOutcome::Unreachable,
+        120,
+        "login.salesforce.com did not answer within 20 s",
+        "try again later; the token is kept",
+    );
+    tested(with_token(saved(name, "production")), test)
+}
+
+pub(crate) fn needs_setup(name: &str) -> Credential {
+    let mut credential = with_token(saved(name, "production"));
+    credential.token.as_mut().unwrap().refused = Some(Cause::Revoked);
+    let test = check(
+        CheckOutcome::NeedsSetup,
+        86_400,
+        "Salesforce refused the token: expired access/refresh token",
+        "set up the OAuth token",
+    );
+    tested(credential, test)
+}
+
+pub(crate) fn authorizing(name: &str) -> Credential {
+    let mut credential = saved(name, "production");
+    credential.authorization = Some(AuthorizationSummary {
+        flow: Flow::Paste,
+        started_at: ago(320),
+        expires_at: NOW.plus(Duration::from_secs(580)),
+    });
+    credential
+}
+
+fn tagged(mut credential: Credential, tag: &str) -> Credential {
+    credential.tags.push(tag.into());
+    credential
+}
+
+/// The eight of the mock-up.
+pub(crate) fn many() -> Vec<Credential> {
+    let mut uncertain = with_token(tagged(saved("billing-uat", "sandbox"), "billing"));
+    uncertain.in_use = true;
+    uncertain.intent = Some(IntentSummary { started_at: ago(150), deadline: ago(120) });
+    vec![
+        ready("acme", "production"),
+        ready("acme", "sandbox"),
+        tagged(needs_setup("billing-emea"), "billing"),
+        uncertain,
+        unreachable("globex"),
+        ready("initech", "production"),
+        saved("initech-dev", "sandbox"),
+        authorizing("umbrella"),
+    ]
+}
+
+/// As many as asked for.
+pub(crate) fn numbered(count: usize) -> Vec<Credential> {
+    (0..count).map(|number| ready(&format!("customer-{number:05}"), "production")).collect()
+}
+
+/// The default app.
+pub(crate) fn app() -> App {
+    App {
+        name: DEFAULT_APP.into(),
+        client_id: "3MVG9invented.ClientId_01".into(),
+        has_secret: true,
+        redirect_uris: vec!["https://login.salesforce.com/services/oauth2/success".into()],
+        scopes: vec!["api".into(), "refresh_token".into(), "id".into()],
+        flows: vec![],
+        private_key_file: None,
+        certificate_file: None,
+        rotation: Rotation::Unknown,
+        idle_limit: None,
+        session_timeout: None,
+        rotate_every: None,
+        origin: AppOrigin::Store,
+    }
+}

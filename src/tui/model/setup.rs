@@ -1,0 +1,263 @@
+//! The set-up pane: an address out of the terminal, a pasted one back in.
+
+use crate::domain::name::Address;
+use crate::domain::text;
+use crate::domain::time::UnixMillis;
+use crate::engine::operation::{BeginSetup, CompleteSetup, Selection};
+use crate::engine::outcome::{AuthorizationStarted, Progress};
+use crate::engine::sensitive::Sensitive;
+use crate::engine::{Failure, Operation};
+use crate::tui::input::Key;
+use crate::tui::keymap::{self, FormIntent, SetupIntent};
+use crate::tui::model::field::{SecretField, exposed};
+
+/// How far the set-up is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The engine makes the address.
+    Starting,
+    /// The person signs in.
+    Waiting,
+    /// What was pasted is being exchanged and checked.
+    Completing(Option<Progress>),
+    /// It could not be begun.
+    Failed,
+}
+
+/// The pane.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    /// Of which credential.
+    pub(crate) address: Address,
+    /// How far it is.
+    pub(crate) stage: Stage,
+    /// What the engine began.
+    pub(crate) started: Option<AuthorizationStarted>,
+    /// What was typed by hand. Never drawn.
+    pub(crate) typed: SecretField,
+    /// Whether the keys go into the field.
+    pub(crate) typing: bool,
+    /// Whether the address alone is shown.
+    pub(crate) plain: bool,
+    /// What is said of the last paste, without its secret part.
+    pub(crate) received: Option<String>,
+    /// Why the last paste did not do, and what to do next.
+    pub(crate) problem: Option<(String, String)>,
+    /// Whether the address was sent to the clipboard.
+    pub(crate) copied: bool,
+}
+
+/// What the pane wants after a key or a paste.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SetupWish {
+    /// Nothing but to be drawn.
+    Nothing,
+    /// Leave it pending.
+    Leave,
+    /// Ask whether to give it up.
+    GiveUp,
+    /// Send this.
+    Send(Operation),
+    /// Put the address on the clipboard.
+    Copy(String),
+    /// Demo only: let the simulated person sign in.
+    Person(AuthorizationStarted),
+    /// Every cell anew: the plain view leaves no blank between the rows of an address.
+    Redraw,
+}
+
+impl Setup {
+    /// A pane that waits for the engine.
+    pub(crate) fn new(address: Address) -> Self {
+        Self {
+            address,
+            stage: Stage::Starting,
+            started: None,
+            typed: SecretField::default(),
+            typing: false,
+            plain: false,
+            received: None,
+            problem: None,
+            copied: false,
+        }
+    }
+
+    /// Whether the address is worth nothing any more.
+    pub(crate) fn is_expired(&self, now: UnixMillis) -> bool {
+        self.started.as_ref().is_some_and(|started| started.expires_at <= now)
+    }
+
+    /// The engine began, or showed again.
+    pub(crate) fn begun(&mut self, started: AuthorizationStarted) {
+        self.stage = Stage::Waiting;
+        self.started = Some(started);
+        self.problem = None;
+    }
+
+    /// The engine refused.
+    pub(crate) fn fail(&mut self, failure: &Failure) {
+        self.stage = if self.started.is_some() { Stage::Waiting } else { Stage::Failed };
+        self.problem = Some((failure.message.clone(), failure.remedy.clone()));
+    }
+
+    /// Answers a key; `demo` is whether there is a simulated person.
+    pub(crate) fn key(&mut self, key: Key, demo: bool) -> SetupWish {
+        if self.plain {
+            return self.key_in_plain_view(key);
+        }
+        if self.typing {
+            return self.key_in_field(key);
+        }
+        let waiting = self.stage == Stage::Waiting;
+        let started = self.started.clone().filter(|_| waiting);
+        match (keymap::setup(key), started) {
+            (Some(SetupIntent::Leave), _) => SetupWish::Leave,
+            (Some(SetupIntent::GiveUp), Some(_)) => SetupWish::GiveUp,
+            (Some(SetupIntent::Again), _) if !self.is_busy() => SetupWish::Send(self.begin()),
+            (Some(SetupIntent::Type), Some(_)) => {
+                self.typing = true;
+                SetupWish::Nothing
+            }
+            (Some(SetupIntent::Copy), Some(started)) => {
+                self.copied = true;
+                SetupWish::Copy(started.url)
+            }
+            (Some(SetupIntent::Plain), Some(_)) => {
+                self.plain = true;
+                SetupWish::Redraw
+            }
+            (Some(SetupIntent::Person), Some(started)) if demo => SetupWish::Person(started),
+            _ => SetupWish::Nothing,
+        }
+    }
+
+    fn key_in_plain_view(&mut self, key: Key) -> SetupWish {
+        match key {
+            Key::Char('y') => {
+                self.copied = true;
+                self.started
+                    .clone()
+                    .map_or(SetupWish::Nothing, |started| SetupWish::Copy(started.url))
+            }
+            Key::Esc | Key::Enter | Key::Char('v' | 'q') => {
+                self.plain = false;
+                SetupWish::Redraw
+            }
+            _ => SetupWish::Nothing,
+        }
+    }
+
+    fn key_in_field(&mut self, key: Key) -> SetupWish {
+        match keymap::form(key) {
+            FormIntent::Cancel | FormIntent::Next | FormIntent::Previous => {
+                self.typing = false;
+                SetupWish::Nothing
+            }
+            FormIntent::Activate if self.typed.is_empty() => {
+                self.typing = false;
+                SetupWish::Nothing
+            }
+            FormIntent::Activate => {
+                let typed = self.typed.take();
+                self.complete(&typed)
+            }
+            FormIntent::Type(key) => {
+                self.typed.edit(key);
+                SetupWish::Nothing
+            }
+        }
+    }
+
+    /// Takes what was pasted: it is sent at once, whatever has the keys.
+    pub(crate) fn paste(&mut self, pasted: &Sensitive) -> SetupWish {
+        let usable = self.stage == Stage::Waiting && !exposed(pasted).trim().is_empty();
+        if usable { self.complete(pasted) } else { SetupWish::Nothing }
+    }
+
+    fn complete(&mut self, pasted: &Sensitive) -> SetupWish {
+        self.typing = false;
+        self.plain = false;
+        self.received = Some(describe(exposed(pasted)));
+        self.problem = None;
+        self.stage = Stage::Completing(None);
+        SetupWish::Send(Operation::CompleteSetup(CompleteSetup {
+            selection: Selection::exactly(&self.address),
+            pasted: pasted.clone(),
+        }))
+    }
+
+    fn is_busy(&self) -> bool {
+        matches!(self.stage, Stage::Starting | Stage::Completing(_))
+    }
+
+    /// A fresh address.
+    pub(crate) fn begin(&mut self) -> Operation {
+        self.stage = Stage::Starting;
+        self.started = None;
+        self.problem = None;
+        self.received = None;
+        self.copied = false;
+        begin(&self.address)
+    }
+}
+
+/// Begins a set-up in the app's first way.
+pub(crate) fn begin(address: &Address) -> Operation {
+    Operation::BeginSetup(BeginSetup { selection: Selection::exactly(address), flow: None })
+}
+
+/// What can be said of a paste without showing what is secret in it: its host, whether a code is
+/// in it, and its length.
+pub(crate) fn describe(pasted: &str) -> String {
+    let length = pasted.chars().count();
+    let host = pasted
+        .split_once("://")
+        .map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default())
+        .filter(|host| !host.is_empty() && host.len() <= 253);
+    match host {
+        Some(host) if pasted.contains("code=") => {
+            format!("{}: code received, {length} characters", text::clean_and_mask(host))
+        }
+        Some(host) if pasted.contains("error=") => {
+            format!("{}: Salesforce refused, {length} characters", text::clean_and_mask(host))
+        }
+        Some(host) => {
+            format!("{}: no code in it, {length} characters", text::clean_and_mask(host))
+        }
+        None => format!("{length} characters received"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::model::sample;
+
+    #[test]
+    fn a_paste_is_told_by_its_host_and_length_alone() {
+        let table = [
+            (
+                "https://login.salesforce.com/services/oauth2/success?code=aPrxInventedInvented&state=x",
+                "login.salesforce.com: code received, 86 characters",
+            ),
+            (
+                "http://localhost:1717/x?error=access_denied",
+                "localhost:1717: Salesforce refused, 43 characters",
+            ),
+            (
+                "https://acme.my.salesforce.com/",
+                "acme.my.salesforce.com: no code in it, 31 characters",
+            ),
+            ("aPrxInventedInvented", "20 characters received"),
+        ];
+        for (pasted, words) in table {
+            assert_eq!(describe(pasted), words);
+        }
+    }
+
+    #[test]
+    fn a_paste_before_the_address_is_shown_is_not_sent() {
+        let mut setup = Setup::new(sample::address("acme", "production"));
+        assert_eq!(setup.paste(&Sensitive::new("aPrxInvented".into())), SetupWish::Nothing);
+    }
+}
