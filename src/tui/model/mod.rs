@@ -20,7 +20,7 @@ pub(crate) mod sample;
 mod screens;
 pub(crate) mod setup;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use jiff::tz::TimeZone;
 

@@ -12,6 +12,7 @@ use crate::domain::id::{OrgId, UserId};
 use crate::domain::name::{Address, ConnectionName, Environment};
 use crate::domain::time::UnixMillis;
 use crate::domain::token::{Expiry, Generation};
+use crate::engine::outcome::AuthorizationStarted;
 
 /// 25 November 2026, 14:05 UTC.
 pub(crate) const NOW: UnixMillis = UnixMillis(1_795_615_500_000);
@@ -165,5 +166,27 @@ pub(crate) fn app() -> App {
         session_timeout: None,
         rotate_every: None,
         origin: AppOrigin::Store,
+    }
+}
+
+/// A set-up that waits for the person, with an address of a usual length.
+pub(crate) fn authorization(name: &str) -> AuthorizationStarted {
+    let url = format!(
+        "https://{name}.my.salesforce.com/services/oauth2/authorize?response_type=code\
+         &client_id=3MVG9invented.ClientId_01invented.ClientId_02invented.ClientId_03invented\
+         &redirect_uri=https%3A%2F%2Flogin.salesforce.com%2Fservices%2Foauth2%2Fsuccess\
+         &scope=api%20refresh_token%20id&state=inventedInventedInventedInvented\
+         &code_challenge=inventedInventedInventedInventedInventedInv&code_challenge_method=S256\
+         &login_hint=svc-sync%40{name}.com&prompt=login"
+    );
+    AuthorizationStarted {
+        address: address(name, "production"),
+        flow: Flow::Paste,
+        url,
+        redirect_uri: "https://login.salesforce.com/services/oauth2/success".into(),
+        started_at: ago(20),
+        expires_at: NOW.plus(Duration::from_secs(880)),
+        username: Some(format!("svc-sync@{name}.com")),
+        user_id: UserId::parse("0055g00000FgHiJ").unwrap(),
     }
 }

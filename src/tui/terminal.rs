@@ -1,0 +1,90 @@
+//! The terminal's modes: taken at the start, given back at every end.
+
+use std::io::{IsTerminal, stdin, stdout};
+
+use crate::tui::message::Size;
+use crate::tui::writer::write_all;
+
+/// Alternate screen, bracketed paste.
+pub(crate) const ENTER: &[u8] = b"\x1b[?1049h\x1b[?2004h";
+/// Everything cleared, so that no address stays behind where there is no alternate screen; then
+/// plain style, no bracketed paste, the cursor, the former screen.
+pub(crate) const LEAVE: &[u8] = b"\x1b[m\x1b[H\x1b[2J\x1b[?2004l\x1b[?25h\x1b[?1049l";
+
+/// Size where the terminal does not tell, e.g. a serial line.
+const FALLBACK: Size = Size { width: 80, height: 24 };
+
+/// Whether both ends are a terminal.
+pub(crate) fn is_there() -> bool {
+    stdin().is_terminal() && stdout().is_terminal()
+}
+
+/// The terminal's size, as the kernel knows it.
+pub(crate) fn size() -> Size {
+    match rustix::termios::tcgetwinsize(stdout()) {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => {
+            Size { width: size.ws_col.min(1_000), height: size.ws_row.min(500) }
+        }
+        _ => FALLBACK,
+    }
+}
+
+/// Holds raw mode; gives the terminal back when dropped, also while a panic unwinds.
+pub(crate) struct RawMode {
+    /// Whether it still has to be given back.
+    held: bool,
+}
+
+impl RawMode {
+    /// Takes raw mode.
+    ///
+    /// # Errors
+    /// When the terminal refuses.
+    pub(crate) fn take() -> std::io::Result<Self> {
+        crossterm::terminal::enable_raw_mode()?;
+        Ok(Self { held: true })
+    }
+
+    /// The bytes of [`LEAVE`] are written already: only the mode is given back.
+    pub(crate) fn release(&mut self) {
+        self.held = false;
+        // A terminal that is gone cannot be given back.
+        let _ = crossterm::terminal::disable_raw_mode();
+    }
+}
+
+impl Drop for RawMode {
+    fn drop(&mut self) {
+        if self.held {
+            restore();
+        }
+    }
+}
+
+/// Gives the terminal back, wherever the program is; for a panic hook. Does nothing when the
+/// dashboard does not hold it.
+pub(crate) fn restore() {
+    if crossterm::terminal::is_raw_mode_enabled().unwrap_or(false) {
+        write_all(&stdout(), LEAVE);
+        let _ = crossterm::terminal::disable_raw_mode();
+    }
+}
+
+/// The sequence that puts a text on the clipboard of the person's own terminal (OSC 52).
+pub(crate) fn copy_sequence(text: &str) -> Vec<u8> {
+    use base64::Engine as _;
+    let encoded = base64::engine::general_purpose::STANDARD.encode(text);
+    format!("\x1b]52;c;{encoded}\x07").into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_base64_and_cannot_break_out_of_its_sequence() {
+        assert_eq!(copy_sequence("acme"), b"\x1b]52;c;YWNtZQ==\x07");
+        let hostile = copy_sequence("\x1b]52;c;\x07");
+        assert_eq!(hostile.iter().filter(|byte| **byte == 0x1b).count(), 1);
+    }
+}

@@ -1,0 +1,128 @@
+//! The line of keys: what the resting row's state, or the screen, allows right now.
+
+use crate::domain::credential::Credential;
+use crate::domain::name::Address;
+use crate::tui::model::dialog::KeyTask;
+use crate::tui::model::setup::{Setup, Stage};
+use crate::tui::model::{Model, Screen};
+use crate::tui::view::page::Page;
+
+/// A key and what it does.
+pub(crate) type Action = (&'static str, &'static str);
+
+/// Draws the rule and the keys. What does not fit is left out; the help stays.
+pub(super) fn draw(model: &Model, page: &mut Page<'_>) {
+    page.rule(0);
+    page.next();
+    let actions = actions(model);
+    // Between two keys: a blank where space is short.
+    let between = if page.area.width < 60 { 1 } else { 2 };
+    let width = |action: &Action| action.0.len() + 1 + action.1.len() + usize::from(between);
+    let kept = actions.last().map_or(0, width);
+    let mut x = 1;
+    for (index, action) in actions.iter().enumerate() {
+        let is_last = index + 1 == actions.len();
+        let end = usize::from(x) + width(action) + if is_last { 0 } else { kept };
+        if end > usize::from(page.area.width + between) && !is_last {
+            continue;
+        }
+        x = page.put(x, action.0, page.theme.strong());
+        x = page.put(x + 1, action.1, page.theme.plain()) + between;
+    }
+}
+
+/// The keys that do something now, most needed first.
+pub(crate) fn actions(model: &Model) -> Vec<Action> {
+    match model.screens.last() {
+        None if model.dashboard.typing => vec![("Enter", "keep"), ("Esc", "show all")],
+        None => on_list(model),
+        Some(Screen::Form(_) | Screen::AppForm(_)) => {
+            vec![("Tab", "next"), ("Enter", "on Save"), ("Esc", "back, asks if changed")]
+        }
+        Some(Screen::Setup(setup)) => in_setup(model, setup),
+        Some(Screen::WrongAccount(_)) => {
+            vec![("s", "try again"), ("r", "change the saved User ID"), ("Esc", "back")]
+        }
+        Some(Screen::Delete(_)) => vec![("Enter", "delete"), ("Esc", "cancel")],
+        Some(Screen::Confirm(_)) => {
+            vec![("Tab", "choose"), ("Enter", "press"), ("Esc", "cancel")]
+        }
+        Some(Screen::Key(dialog)) if dialog.task == KeyTask::Create => {
+            vec![("Tab", "next"), ("Enter", "go on"), ("Esc", "cancel")]
+        }
+        Some(Screen::Key(_)) => vec![("Enter", "open"), ("Esc", "cancel")],
+        Some(Screen::Copy(_)) => vec![("Esc", "back")],
+        Some(Screen::Apps(_)) => in_apps(model),
+        Some(Screen::Details(address, _)) => in_details(model, address),
+        Some(_) => vec![("j k", "scroll"), ("Esc", "back")],
+    }
+}
+
+fn on_list(model: &Model) -> Vec<Action> {
+    let mut actions = match model.dashboard.rested() {
+        Some(credential) => of_row(model, credential),
+        None => vec![("n", "new"), ("a", "apps")],
+    };
+    if model.dashboard.all().len() > 1 {
+        actions.push(("/", "find"));
+    }
+    actions.push(("?", "help"));
+    actions
+}
+
+/// What a saved credential allows.
+fn of_row(model: &Model, credential: &Credential) -> Vec<Action> {
+    let pending = credential.pending_authorization(model.now).is_some();
+    let mut actions = vec![("s", if pending { "go on" } else { "set up" })];
+    if credential.token.is_some() || credential.has_candidate {
+        actions.push(("t", "test"));
+    }
+    actions.push(("r", "reset"));
+    actions.push(("D", "delete"));
+    actions.push(("n", "new"));
+    if credential.pending.is_some() {
+        actions.push(("x", "drop edit"));
+    }
+    let address = &credential.address;
+    let other = Address { name: address.name.clone(), environment: address.environment.other() };
+    if model.dashboard.find(&other).is_some() {
+        actions.push(("U", "use other"));
+    }
+    actions.push(("h", "history"));
+    actions.push(("y", "copy"));
+    actions
+}
+
+fn in_details(model: &Model, address: &Address) -> Vec<Action> {
+    let mut actions = model.dashboard.find(address).map_or_else(Vec::new, |c| of_row(model, c));
+    actions.retain(|action| action.0 != "n");
+    actions.push(("Esc", "back"));
+    actions
+}
+
+fn in_setup(model: &Model, setup: &Setup) -> Vec<Action> {
+    if setup.typing {
+        return vec![("Enter", "send"), ("Esc", "stop typing")];
+    }
+    match setup.stage {
+        Stage::Waiting => {
+            let mut actions = vec![("y", "copy"), ("v", "plain"), ("Enter", "type it")];
+            if model.look.demo {
+                actions.push(("p", "sign in as the person (demo)"));
+            }
+            actions.extend([("Esc", "leave it pending"), ("s", "again"), ("X", "give up")]);
+            actions
+        }
+        Stage::Failed => vec![("s", "again"), ("Esc", "back")],
+        Stage::Starting | Stage::Completing(_) => vec![("Esc", "leave, it goes on")],
+    }
+}
+
+fn in_apps(model: &Model) -> Vec<Action> {
+    let mut actions = vec![("n", "add")];
+    if model.apps.as_ref().is_some_and(|apps| !apps.is_empty()) {
+        actions.extend([("e", "edit"), ("t", "test"), ("D", "delete")]);
+    }
+    actions.push(("Esc", "back"));
+    actions
+}

@@ -1,0 +1,232 @@
+//! The list of credentials with its header, panel, notice and keys.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Position;
+
+use crate::domain::credential::Credential;
+use crate::domain::name::Environment;
+use crate::engine::outcome::KeyProtection;
+use crate::tui::model::Model;
+use crate::tui::model::geometry::{Geometry, Shape};
+use crate::tui::view::page::Page;
+use crate::tui::view::{bar, panel, words};
+
+/// Where the columns begin.
+struct Columns {
+    /// Environment.
+    environment: u16,
+    /// Mark and word of the state.
+    state: u16,
+    /// When it was tested; 0 where there is no room.
+    tested: u16,
+    /// What else is worth saying.
+    note: u16,
+}
+
+impl Columns {
+    fn of(shape: Shape, width: u16) -> Self {
+        if shape == Shape::Compact {
+            let environment = width.saturating_sub(22).max(17);
+            let state = environment + 5;
+            return Self { environment, state, tested: 0, note: width };
+        }
+        let environment = 3 + width.saturating_sub(62).clamp(17, 30);
+        let state = environment + 9;
+        Self { environment, state, tested: state + 16, note: state + 27 }
+    }
+}
+
+/// Draws the list screen; answers where the terminal's cursor stands.
+pub(super) fn draw(model: &Model, buffer: &mut Buffer) -> Option<Position> {
+    let geometry = model.geometry();
+    draw_header(model, &geometry, &mut Page::new(buffer, geometry.header, model.look));
+    if model.bar {
+        bar::draw(model, &mut Page::new(buffer, geometry.bar, model.look));
+    }
+    let typing = draw_notice(model, &mut Page::new(buffer, geometry.notice, model.look));
+    if !model.dashboard.is_loaded() {
+        let mut page = Page::new(buffer, geometry.list, model.look);
+        page.line(1, "reading the store", page.theme.dim());
+        return None;
+    }
+    if model.dashboard.all().is_empty() {
+        draw_empty(&mut Page::new(buffer, geometry.list, model.look));
+        return None;
+    }
+    let columns = Columns::of(geometry.shape, geometry.list.width);
+    draw_titles(model, &columns, &mut Page::new(buffer, geometry.titles, model.look));
+    let mut page = Page::new(buffer, geometry.list, model.look);
+    let mut cursor = None;
+    for (under_cursor, credential) in model.dashboard.on_screen() {
+        if under_cursor {
+            page.put(1, ">", page.theme.plain());
+            cursor = Some(page.position(1));
+        }
+        draw_row(model, credential, &columns, &mut page);
+    }
+    if model.dashboard.shown().len() == 0 {
+        page.line(3, "nothing passes the filter; Esc shows all", page.theme.plain());
+    }
+    if let Some(credential) = model.dashboard.rested() {
+        let mut page = Page::new(buffer, geometry.panel, model.look);
+        if geometry.shape == Shape::Compact {
+            panel::draw_line(model, credential, &mut page);
+        } else {
+            panel::draw(model, credential, &mut page);
+        }
+    }
+    typing.or(cursor)
+}
+
+fn draw_header(model: &Model, geometry: &Geometry, page: &mut Page<'_>) {
+    let compact = geometry.shape == Shape::Compact;
+    let (strong, plain) = (page.theme.strong(), page.theme.plain());
+    let mut x = page.put(1, "orgkey", strong) + 2;
+    let counts = model.dashboard.counts(model.now);
+    let all = counts.all;
+    if !model.dashboard.is_loaded() {
+        return;
+    }
+    if all == 0 {
+        page.put(x + 1, "no credentials yet", plain);
+    } else if model.dashboard.is_filtered() {
+        let shown = model.dashboard.shown().len();
+        x = page.put(x, &format!("{shown} of {all} shown"), strong) + 2;
+        if model.dashboard.problems_only {
+            x = page.put(x, "problems only", plain) + 2;
+        }
+        x = page.put(x, model.dashboard.typed.value(), plain) + 2;
+        page.put(x, "Esc shows all", page.theme.dim());
+    } else {
+        if !compact {
+            let noun = if all == 1 { "credential" } else { "credentials" };
+            x = page.put(x, &format!("{all} {noun}"), plain) + 2;
+        }
+        let parts = [
+            (counts.ready, if compact { "ok" } else { "ready" }, plain),
+            (counts.untested, "untested", plain),
+            (counts.need_you, if counts.need_you == 1 { "needs you" } else { "need you" }, strong),
+            (counts.unreachable, if compact { "down" } else { "unreachable" }, plain),
+        ];
+        for (count, word, style) in parts.into_iter().filter(|(count, ..)| *count > 0) {
+            x = page.put(x, &format!("{count} {word}"), style) + 2;
+        }
+        let left = model.jobs.tests_left();
+        if left > 0 && !compact {
+            page.put(x, &format!("testing {left}"), plain);
+        }
+    }
+    if !compact {
+        page.put_right(key_in_words(model), plain);
+    }
+}
+
+fn key_in_words(model: &Model) -> &'static str {
+    match model.key {
+        None => "",
+        Some((KeyProtection::Missing, _)) => "no key yet",
+        Some((KeyProtection::Bare, _)) => "key: bare file",
+        Some((KeyProtection::Passphrase, true)) => "key open",
+        Some((KeyProtection::Passphrase, false)) => "key locked",
+    }
+}
+
+fn draw_titles(model: &Model, columns: &Columns, page: &mut Page<'_>) {
+    let dim = page.theme.dim();
+    page.put(3, "Name", dim);
+    page.put(columns.environment, "Env", dim);
+    page.put(columns.state, "State", dim);
+    page.put(columns.tested, "Tested", dim);
+    let (above, below) = model.dashboard.off_screen();
+    let marked = model.dashboard.marked.len();
+    let text = match (marked, above, below) {
+        (0, 0, 0) => return,
+        (0, above, below) => format!("{above} above, {below} below"),
+        (marked, ..) => format!("{marked} marked"),
+    };
+    page.put_right(&text, page.theme.plain());
+}
+
+fn draw_row(model: &Model, credential: &Credential, columns: &Columns, page: &mut Page<'_>) {
+    let theme = page.theme;
+    let (now, zone) = (model.now, &model.zone);
+    let style = if credential.in_use { theme.plain() } else { theme.dim() };
+    if model.dashboard.marked.contains(&credential.address) {
+        page.put(2, "*", theme.strong());
+    }
+    let name = credential.address.name.as_str();
+    page.put_within(3, columns.environment - 1, name, style);
+    let environment = match (credential.address.environment, columns.tested) {
+        (Environment::Production, _) => "PROD",
+        (Environment::Sandbox, 0) => "sbx",
+        (Environment::Sandbox, _) => "sandbox",
+    };
+    page.put(columns.environment, environment, theme.environment(credential.address.environment));
+    let state = credential.state(now);
+    let shown = format!("{} {}", state.mark(), state.words());
+    let doing = model.doing(&credential.address);
+    match doing {
+        Some(doing) if columns.tested == 0 => {
+            page.put(columns.state, &format!("{} {doing}", state.mark()), theme.plain());
+        }
+        _ => {
+            page.put(columns.state, &shown, theme.state(state));
+        }
+    }
+    if columns.tested > 0 {
+        let tested = credential.last_test.as_ref();
+        let tested = tested.map(|test| words::day_or_clock(test.at, now, zone));
+        page.put(columns.tested, tested.as_deref().unwrap_or("-"), style);
+        let note = words::row_note(credential, now, zone);
+        page.put(columns.note, doing.unwrap_or(&note), theme.plain());
+    }
+    page.next();
+}
+
+/// What was said last, or the line of the filter; answers the cursor of the latter.
+fn draw_notice(model: &Model, page: &mut Page<'_>) -> Option<Position> {
+    if model.dashboard.typing {
+        let room = usize::from(page.area.width.saturating_sub(4));
+        let (cursor, shown) = model.dashboard.typed.visible(room);
+        page.put(1, "/", page.theme.strong());
+        page.put(3, &shown, page.theme.plain());
+        let position = page.position(3 + u16::try_from(cursor).unwrap_or(u16::MAX - 3));
+        page.next();
+        let help = "words, env:prod state:ready user: org: app: tag:  !word turns one around";
+        page.put(3, help, page.theme.dim());
+        return Some(position);
+    }
+    let notice = model.notices.newest()?;
+    let clock = words::day_and_clock(notice.at, model.now, &model.zone);
+    let x = page.put(1, &clock, page.theme.dim()) + 1;
+    let style = page.theme.tone(notice.tone);
+    let room = usize::from(page.area.width.saturating_sub(x + 1)).max(1);
+    let mut rows = super::page::wrap(&notice.text, room).into_iter();
+    page.line(x, &rows.next().unwrap_or_default(), style);
+    let rest = rows.collect::<Vec<_>>().join(" ");
+    // Two rows are all there is: the remedy goes before the rest of a long text.
+    let second = match (rest.is_empty(), notice.remedy.is_empty()) {
+        (true, _) => notice.remedy.clone(),
+        (false, true) => rest,
+        (false, false) => format!("{}  (all of it: m)", notice.remedy),
+    };
+    page.put(x, &second, page.theme.plain());
+    None
+}
+
+fn draw_empty(page: &mut Page<'_>) {
+    let (strong, plain) = (page.theme.strong(), page.theme.plain());
+    page.gap();
+    let steps = [
+        ("n", "save your first org: its Org ID and User ID"),
+        ("a", "add the app that your org's admin made (External Client App)"),
+        ("?", "all keys"),
+    ];
+    for (key, text) in steps {
+        page.put(3, key, strong);
+        page.text(6, text, plain);
+    }
+    page.gap();
+    let demo = "Just looking?  orgkey demo  runs on a simulated Salesforce, no org needed.";
+    page.text(3, demo, plain);
+}

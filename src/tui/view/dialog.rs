@@ -1,0 +1,136 @@
+//! Questions on the way: delete, yes or no, the sealing key, what to copy.
+
+use ratatui::layout::Position;
+
+use crate::domain::name::Address;
+use crate::tui::model::Model;
+use crate::tui::model::dialog::{
+    ConfirmDialog, DeleteDialog, KeyDialog, KeyFocus, KeyTask, copies,
+};
+use crate::tui::model::field::SecretField;
+use crate::tui::view::form::{draw_buttons, draw_line};
+use crate::tui::view::page::Page;
+
+/// Delete by typing the address.
+pub(super) fn draw_delete(
+    model: &Model,
+    dialog: &DeleteDialog,
+    page: &mut Page<'_>,
+) -> Option<Position> {
+    let plain = page.theme.plain();
+    let address = dialog.address.to_string();
+    page.text(1, &format!("Delete {address} for good?"), page.theme.strong());
+    page.gap();
+    let has_token = model.dashboard.find(&dialog.address).is_some_and(|c| c.token.is_some());
+    let text = if has_token {
+        "Its token is revoked at Salesforce, then the saved IDs and the token are removed from \
+         this machine. Scripts that use it stop."
+    } else {
+        "The saved IDs are removed from this machine. There is no token to revoke."
+    };
+    page.text(3, text, plain);
+    page.gap();
+    let x = page.put(3, "Type", plain);
+    let x = page.put(x + 2, &address, page.theme.strong());
+    page.line(x + 2, "to delete:", plain);
+    let width = u16::try_from(address.len()).unwrap_or(40).max(20);
+    let width = width.min(page.area.width.saturating_sub(6));
+    let mut cursor = draw_line(page, 5, width, &dialog.typed, !dialog.on_cancel);
+    page.next();
+    page.gap();
+    let button = draw_buttons(page, 5, &[("[ Cancel ]", true)], dialog.on_cancel);
+    cursor = cursor.or(button);
+    page.next();
+    if dialog.mistyped {
+        page.gap();
+        page.text(3, &format!("! that is not {address}; nothing was deleted"), page.theme.wrong());
+    }
+    cursor
+}
+
+/// Yes or no.
+pub(super) fn draw_confirm(dialog: &ConfirmDialog, page: &mut Page<'_>) -> Option<Position> {
+    page.text(1, &dialog.title, page.theme.strong());
+    page.gap();
+    page.text(3, &dialog.text, page.theme.plain());
+    page.next();
+    let yes = format!("[ {} ]", dialog.yes);
+    draw_buttons(page, 5, &[("[ Cancel ]", false), (&yes, true)], dialog.on_yes)
+}
+
+/// The sealing key.
+pub(super) fn draw_key(dialog: &KeyDialog, page: &mut Page<'_>) -> Option<Position> {
+    let plain = page.theme.plain();
+    let mut cursor = None;
+    match dialog.task {
+        KeyTask::Open => {
+            page.text(1, "Open the sealing key", page.theme.strong());
+            page.gap();
+            page.text(3, "Tokens are sealed with a key that your passphrase opens.", plain);
+            page.gap();
+            cursor = draw_secret(page, "Passphrase", &dialog.first, true);
+        }
+        KeyTask::Create => {
+            page.text(1, "Make the sealing key", page.theme.strong());
+            page.gap();
+            let text = "Tokens are sealed on this machine before they are stored. Choose a \
+                        passphrase; without it nobody can open them again, you neither.";
+            page.text(3, text, plain);
+            page.gap();
+            let (first, second) = (KeyFocus::First, KeyFocus::Second);
+            cursor = draw_secret(page, "Passphrase", &dialog.first, dialog.focus == first);
+            let again = draw_secret(page, "Again", &dialog.second, dialog.focus == second);
+            cursor = cursor.or(again);
+            page.gap();
+            let button = "[ No passphrase: a bare key file ]";
+            let pressed = draw_buttons(page, 5, &[(button, KeyFocus::Bare)], dialog.focus);
+            cursor = cursor.or(pressed);
+            page.next();
+            let text = "for unattended hosts: whoever can read the file can open the tokens";
+            page.text(5, text, page.theme.dim());
+        }
+    }
+    page.gap();
+    if dialog.working {
+        page.text(3, "working, a second or two", page.theme.strong());
+    }
+    if let Some(problem) = &dialog.problem {
+        page.text(3, &format!("! {problem}"), page.theme.wrong());
+    }
+    cursor
+}
+
+/// A line that shows one star for each character.
+pub(super) fn draw_secret(
+    page: &mut Page<'_>,
+    label: &str,
+    field: &SecretField,
+    focused: bool,
+) -> Option<Position> {
+    let at = if page.area.width < 60 { 12 } else { 18 };
+    let width = page.area.width.saturating_sub(at + 2).min(40);
+    let style = if focused { page.theme.strong() } else { page.theme.plain() };
+    page.put(if at == 12 { 1 } else { 3 }, label, style);
+    page.put(at, &"_".repeat(usize::from(width)), page.theme.dim());
+    let stars = "*".repeat(field.length().min(usize::from(width)));
+    let x = page.put(at, &stars, page.theme.plain());
+    let cursor = focused.then(|| page.position(x));
+    page.next();
+    cursor
+}
+
+/// What can be copied.
+pub(super) fn draw_copies(model: &Model, address: &Address, page: &mut Page<'_>) {
+    page.text(1, &format!("Copy from {address}"), page.theme.strong());
+    page.gap();
+    let Some(credential) = model.dashboard.find(address) else { return };
+    for (key, what, value) in copies(credential) {
+        page.put(3, &key.to_string(), page.theme.strong());
+        page.put(6, what, page.theme.plain());
+        page.line(if page.area.width < 60 { 20 } else { 28 }, &value, page.theme.plain());
+    }
+    page.gap();
+    let text =
+        "It is sent to your own terminal's clipboard (OSC 52). Tokens are never copied here.";
+    page.text(1, text, page.theme.dim());
+}

@@ -1,0 +1,103 @@
+//! Draws the model. Reads and changes nothing else; a function for each screen, one file each.
+
+mod apps;
+pub(crate) mod bar;
+mod dashboard;
+mod dialog;
+mod form;
+mod help;
+mod page;
+mod panel;
+mod setup;
+#[cfg(test)]
+mod tests;
+mod theme;
+pub(crate) mod words;
+mod wrong_account;
+
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+
+use crate::tui::model::geometry::{LEAST, Shape};
+use crate::tui::model::{Model, Screen};
+use crate::tui::view::page::Page;
+
+/// Draws the whole screen and puts the terminal's cursor where the keys go.
+pub(crate) fn view(model: &Model, frame: &mut Frame<'_>) {
+    let area = frame.area();
+    if let Some(cursor) = draw(model, frame.buffer_mut(), area) {
+        frame.set_cursor_position(cursor);
+    }
+}
+
+fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<Position> {
+    if model.geometry().shape == Shape::TooSmall {
+        let mut page = Page::new(buffer, area, model.look);
+        let (width, height) = (area.width, area.height);
+        let least = format!("orgkey needs {} columns and {} rows", LEAST.width, LEAST.height);
+        page.text(0, "too small", page.theme.strong());
+        page.text(0, &least, page.theme.plain());
+        page.text(0, &format!("this is {width} x {height}"), page.theme.plain());
+        return None;
+    }
+    let Some(screen) = model.screens.last() else {
+        return dashboard::draw(model, buffer);
+    };
+    if let Screen::Setup(setup) = screen
+        && setup.plain
+    {
+        let mut page = Page::new(buffer, area, model.look);
+        setup::draw_plain(&mut page, setup);
+        return None;
+    }
+    let rows = if model.bar { 2 } else { 0 };
+    let body = Rect { height: area.height.saturating_sub(rows), ..area };
+    let mut page = Page::new(buffer, body, model.look);
+    let cursor = draw_screen(model, screen, &mut page);
+    if model.bar {
+        let below = Rect { y: body.bottom(), height: rows, ..area };
+        bar::draw(model, &mut Page::new(buffer, below, model.look));
+    }
+    cursor
+}
+
+fn draw_screen(model: &Model, screen: &Screen, page: &mut Page<'_>) -> Option<Position> {
+    match screen {
+        Screen::Form(form) => form::draw(model, form, page),
+        Screen::AppForm(form) => apps::draw_form(form, page),
+        Screen::Setup(setup) => setup::draw(model, setup, page),
+        Screen::WrongAccount(found) => {
+            wrong_account::draw(found, page);
+            None
+        }
+        Screen::Delete(dialog) => dialog::draw_delete(model, dialog, page),
+        Screen::Confirm(dialog) => dialog::draw_confirm(dialog, page),
+        Screen::Key(dialog) => dialog::draw_key(dialog, page),
+        Screen::Copy(address) => {
+            dialog::draw_copies(model, address, page);
+            None
+        }
+        Screen::Details(address, top) => {
+            panel::draw_details(model, address, *top, page);
+            None
+        }
+        Screen::History(address, checks, top) => {
+            help::draw_history(model, address, checks.as_deref(), *top, page);
+            None
+        }
+        Screen::Apps(screen) => apps::draw_list(model, screen, page),
+        Screen::AppReport(report, top) => {
+            apps::draw_report(report, *top, page);
+            None
+        }
+        Screen::Help(top) => {
+            help::draw_keys(*top, page);
+            None
+        }
+        Screen::Messages(top) => {
+            help::draw_messages(model, *top, page);
+            None
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The set-up pane, and the address alone.
+
+use ratatui::layout::Position;
+
+use crate::domain::name::Environment;
+use crate::engine::outcome::{AuthorizationStarted, Progress};
+use crate::tui::model::Model;
+use crate::tui::model::setup::{Setup, Stage};
+use crate::tui::view::page::Page;
+use crate::tui::view::words;
+
+/// Draws the pane; answers the cursor of the field.
+pub(super) fn draw(model: &Model, setup: &Setup, page: &mut Page<'_>) -> Option<Position> {
+    draw_title(model, setup, page);
+    match (&setup.stage, &setup.started) {
+        (Stage::Starting, _) => {
+            page.text(1, "making the address to sign in at", page.theme.plain());
+            None
+        }
+        (Stage::Failed, _) | (_, None) => {
+            draw_problem(setup, page);
+            None
+        }
+        (stage, Some(started)) => {
+            draw_address(setup, started, page);
+            let cursor = draw_field(setup, *stage, page);
+            draw_problem(setup, page);
+            if setup.problem.is_none() && *stage == Stage::Waiting {
+                let text = "Nothing is stored unless the account that signs in is the one saved.";
+                page.text(1, text, page.theme.dim());
+            }
+            cursor
+        }
+    }
+}
+
+fn draw_title(model: &Model, setup: &Setup, page: &mut Page<'_>) {
+    let wide = page.area.width >= 60;
+    let title = if wide { "Set up OAuth tokens:" } else { "Set up" };
+    let x = page.put(1, title, page.theme.strong()) + 1;
+    let x = page.put(x, setup.address.name.as_str(), page.theme.strong()) + 2;
+    let environment = setup.address.environment;
+    let word = match environment {
+        Environment::Production if wide => "PRODUCTION",
+        Environment::Production => "PROD",
+        Environment::Sandbox => "sandbox",
+    };
+    page.put(x, word, page.theme.environment(environment));
+    if let Some(started) = setup.started.as_ref().filter(|_| setup.stage == Stage::Waiting) {
+        page.put_right(&words::left(started.expires_at, model.now), page.theme.plain());
+    }
+    page.next();
+    page.gap();
+}
+
+fn draw_address(setup: &Setup, started: &AuthorizationStarted, page: &mut Page<'_>) {
+    let (plain, strong) = (page.theme.plain(), page.theme.strong());
+    let who = match &started.username {
+        Some(username) => format!("{username}  (User ID {})", started.user_id),
+        None => format!("User ID {}", started.user_id),
+    };
+    if page.area.height < 16 {
+        page.text(1, &format!("1. y copies the address. Sign in as {who}."), plain);
+        let text = "2. Copy the address that the browser ends at and paste it here:";
+        page.text(1, text, plain);
+        return;
+    }
+    page.text(1, "1. Open this address in a browser on your own machine and sign in as", plain);
+    let x = page.put(4, &who, strong);
+    page.line(x, ", the account saved here.", plain);
+    page.gap();
+    for row in hard_rows(&started.url, page.area.width.saturating_sub(8)) {
+        page.line(4, &row, plain);
+    }
+    page.gap();
+    let copied = if setup.copied {
+        "y copied (sent to your terminal)"
+    } else {
+        "y copy (sent to your terminal)"
+    };
+    page.line(4, &format!("{copied}   v plain, to select by hand"), plain);
+    page.gap();
+    let text = "2. The browser ends at an address with  code=  in it; the page may not load. Copy \
+                all of that address and paste it here:";
+    page.text(1, text, plain);
+}
+
+fn draw_field(setup: &Setup, stage: Stage, page: &mut Page<'_>) -> Option<Position> {
+    page.gap();
+    let dim = page.theme.dim();
+    page.put(4, ">", page.theme.plain());
+    let width = page.area.width.saturating_sub(10);
+    let mut cursor = None;
+    match (stage, &setup.received) {
+        (Stage::Completing(progress), received) => {
+            page.line(6, received.as_deref().unwrap_or("received"), page.theme.plain());
+            page.line(6, step_in_words(progress), page.theme.strong());
+        }
+        _ if setup.typing => {
+            let typed = setup.typed.length();
+            let stars = "*".repeat(typed.min(usize::from(width)));
+            page.put(6, &"_".repeat(usize::from(width)), dim);
+            page.put_within(6, 6 + width, &stars, page.theme.plain());
+            let at = u16::try_from(typed).unwrap_or(width).min(width);
+            cursor = Some(page.position(6 + at));
+            page.next();
+        }
+        (_, received) => {
+            page.put(6, &"_".repeat(usize::from(width)), dim);
+            cursor = Some(page.position(6));
+            page.next();
+            if let Some(received) = received {
+                page.text(6, received, page.theme.plain());
+            }
+        }
+    }
+    page.gap();
+    cursor
+}
+
+fn step_in_words(progress: Option<Progress>) -> &'static str {
+    match progress {
+        None => "reading it",
+        Some(Progress::Waiting) => "waiting for another orgkey that works on this credential",
+        Some(Progress::Exchanging) => "exchanging the code for tokens",
+        Some(Progress::CheckingIdentity) => "checking that it is the account saved here",
+        Some(Progress::TestingAccess) => "testing access with the new token",
+        Some(Progress::Revoking) => "revoking what is not needed",
+    }
+}
+
+fn draw_problem(setup: &Setup, page: &mut Page<'_>) {
+    if let Some((problem, remedy)) = &setup.problem {
+        page.text(1, &format!("! {problem}"), page.theme.wrong());
+        if !remedy.is_empty() {
+            page.text(3, remedy, page.theme.plain());
+        }
+    }
+}
+
+/// The address alone from edge to edge, so that the terminal's own selection takes it whole:
+/// rows that fill the width are written as one line, which the terminal wraps.
+pub(super) fn draw_plain(page: &mut Page<'_>, setup: &Setup) {
+    let url = setup.started.as_ref().map(|started| started.url.as_str()).unwrap_or_default();
+    for row in hard_rows(url, page.area.width) {
+        page.line(0, &row, page.theme.plain());
+    }
+    page.next();
+    page.line(0, "select the address above; y copy, v back", page.theme.dim());
+}
+
+fn hard_rows(url: &str, width: u16) -> Vec<String> {
+    let characters: Vec<char> = url.chars().collect();
+    characters.chunks(usize::from(width.max(1))).map(|row| row.iter().collect()).collect()
+}

@@ -1,0 +1,169 @@
+//! Times and causes in words, the same in every place.
+//!
+//! Times are clock times, not ages: an age would have to be drawn anew every minute or would
+//! soon be untrue, and an idle dashboard sends nothing at all.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+use crate::domain::credential::{Cause, Credential, State};
+use crate::domain::time::{UnixMillis, span_in_words};
+
+/// A point of time where space is short: `14:05` today, `yesterday`, `12 Nov`, `12 Nov 2025`.
+pub(crate) fn day_or_clock(at: UnixMillis, now: UnixMillis, zone: &TimeZone) -> String {
+    let (then, today) = (local(at, zone), local(now, zone));
+    let yesterday = today.date().yesterday().ok();
+    if then.date() == today.date() {
+        then.strftime("%H:%M").to_string()
+    } else if Some(then.date()) == yesterday {
+        "yesterday".to_owned()
+    } else if then.year() == today.year() {
+        then.strftime("%-d %b").to_string()
+    } else {
+        then.strftime("%-d %b %Y").to_string()
+    }
+}
+
+/// A point of time with its clock: `14:05` today, `24 Nov 14:05` else.
+pub(crate) fn day_and_clock(at: UnixMillis, now: UnixMillis, zone: &TimeZone) -> String {
+    let (then, today) = (local(at, zone), local(now, zone));
+    let format = if then.date() == today.date() {
+        "%H:%M"
+    } else if then.year() == today.year() {
+        "%-d %b %H:%M"
+    } else {
+        "%-d %b %Y %H:%M"
+    };
+    then.strftime(format).to_string()
+}
+
+fn local(at: UnixMillis, zone: &TimeZone) -> DateTime {
+    let time = Timestamp::from_millisecond(at.0).unwrap_or(Timestamp::UNIX_EPOCH);
+    zone.to_datetime(time)
+}
+
+/// What is left until `end`: `9 min left`, or `expired`.
+pub(crate) fn left(end: UnixMillis, now: UnixMillis) -> String {
+    let left = end.since(now);
+    match left.as_secs() {
+        0 if left.is_zero() => "expired".to_owned(),
+        0..60 => "under 1 min left".to_owned(),
+        _ => format!("{} left", span_in_words(left)),
+    }
+}
+
+/// A cause where space is short.
+pub(crate) fn cause_in_short(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Never => "never set up",
+        Cause::Revoked => "token revoked",
+        Cause::UserInactive => "user inactive",
+        Cause::IdleExpired => "unused too long",
+        Cause::SandboxRefreshed => "sandbox refreshed",
+        Cause::SupersededElsewhere => "ALARM: used elsewhere",
+        Cause::Unknown => "token refused",
+    }
+}
+
+/// A cause as a sentence.
+pub(crate) fn cause_in_full(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Never => "it was never set up",
+        Cause::Revoked => "the token was revoked at Salesforce",
+        Cause::UserInactive => "the user is deactivated or frozen in Salesforce",
+        Cause::IdleExpired => "the refresh token was not used for too long",
+        Cause::SandboxRefreshed => "the sandbox was refreshed: its Org ID is a new one",
+        Cause::SupersededElsewhere => {
+            "ALARM: the newest token is refused though nobody here spent it; a copy is in use \
+             elsewhere"
+        }
+        Cause::Unknown => "Salesforce refused the token and did not say why",
+    }
+}
+
+/// The one sentence that says what to do next.
+pub(crate) fn next_step(credential: &Credential, now: UnixMillis, zone: &TimeZone) -> String {
+    if let Some(why) = &credential.held {
+        return format!("on hold ({why}): nothing is handed out or refreshed");
+    }
+    if credential.pending.is_some() {
+        return "s signs the staged account in; the present token serves until then, x drops the edit"
+            .to_owned();
+    }
+    let remedy = credential.last_check.as_ref().map(|check| check.remedy.as_str());
+    let remedy = remedy.filter(|remedy| !remedy.is_empty());
+    match credential.state(now) {
+        State::NoToken => "s sets up the OAuth token".to_owned(),
+        State::Authorizing => "s shows the address again; sign in and paste back".to_owned(),
+        State::Untested => "t tests access".to_owned(),
+        State::Ready => "nothing to do".to_owned(),
+        State::Limited => remedy.unwrap_or("let the org's admin allow the API").to_owned(),
+        State::Unreachable => "the token is kept; t tries again".to_owned(),
+        State::Uncertain => match &credential.intent {
+            Some(intent) => format!(
+                "a refresh was cut off at {}: t tells whether the token still works",
+                day_and_clock(intent.started_at, now, zone)
+            ),
+            None => "t tells whether the token still works".to_owned(),
+        },
+        State::Misconfigured => remedy.unwrap_or("let the org's admin look at the app").to_owned(),
+        State::NeedsSetup => {
+            let cause = credential.cause(now).unwrap_or(Cause::Unknown);
+            format!("{}: s sets up the OAuth token", cause_in_full(cause))
+        }
+    }
+}
+
+/// The short word at the end of a row.
+pub(crate) fn row_note(credential: &Credential, now: UnixMillis, zone: &TimeZone) -> String {
+    if credential.held.is_some() {
+        return "on hold".to_owned();
+    }
+    if let Some(pending) = credential.pending_authorization(now) {
+        return left(pending.expires_at, now);
+    }
+    match credential.state(now) {
+        State::NeedsSetup => cause_in_short(credential.cause(now).unwrap_or(Cause::Unknown)).into(),
+        State::Uncertain => credential.intent.as_ref().map_or_else(String::new, |intent| {
+            format!("cut off {}", day_or_clock(intent.started_at, now, zone))
+        }),
+        State::Limited | State::Misconfigured => {
+            credential.last_check.as_ref().map(|check| check.message.clone()).unwrap_or_default()
+        }
+        _ if credential.pending.is_some() => "edit staged".to_owned(),
+        _ if credential.revocation_owed => "revocation owed".to_owned(),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::model::sample::NOW;
+
+    #[test]
+    fn times_are_clock_times_near_and_dates_far() {
+        let table = [
+            (0, "14:05", "14:05"),
+            (3_600, "13:05", "13:05"),
+            (86_400, "yesterday", "24 Nov 14:05"),
+            (5 * 86_400, "20 Nov", "20 Nov 14:05"),
+            (400 * 86_400, "21 Oct 2025", "21 Oct 2025 14:05"),
+        ];
+        for (seconds, short, full) in table {
+            let at = UnixMillis(NOW.0 - seconds * 1000);
+            assert_eq!(day_or_clock(at, NOW, &TimeZone::UTC), short);
+            assert_eq!(day_and_clock(at, NOW, &TimeZone::UTC), full);
+        }
+    }
+
+    #[test]
+    fn a_countdown_ends_in_words() {
+        let words = |millis| left(UnixMillis(NOW.0 + millis), NOW);
+        assert_eq!(words(-1), "expired");
+        assert_eq!(words(59_000), "under 1 min left");
+        assert_eq!(words(580_000), "9 min left");
+        assert_eq!(words(86_000_000), "23 h left");
+    }
+}
