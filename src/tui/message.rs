@@ -51,7 +51,7 @@ pub(crate) enum Message {
         /// Of which job.
         job: JobId,
         /// What.
-        event: engine::Event,
+        event: Box<engine::Event>,
     },
     /// The time that [`crate::tui::model::Model::next_deadline`] named has come.
     Deadline,

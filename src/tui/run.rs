@@ -149,12 +149,12 @@ impl<P: Port> Loop<P> {
             let mut done = false;
             while let Some(event) = events.recv().await {
                 done |= matches!(event, Event::Done(_));
-                if tell.send(Message::Engine { job, event }).await.is_err() {
+                if tell.send(Message::Engine { job, event: Box::new(event) }).await.is_err() {
                     return;
                 }
             }
             if !done {
-                let event = Event::Done(Err(no_answer()));
+                let event = Box::new(Event::Done(Err(no_answer())));
                 // A loop that has ended needs no answer.
                 let _ = tell.send(Message::Engine { job, event }).await;
             }
@@ -202,7 +202,7 @@ impl<P: Port> Loop<P> {
         let deadline = self.model.next_deadline().map(|at| at.since(now));
         let first = tokio::select! {
             biased;
-            signal = self.signals.next() => self.signaled(signal),
+            signal = self.signals.next() => Self::signaled(signal),
             read = self.reads.recv() => from_read(read),
             told = self.told.recv() => told.unwrap_or(Message::Deadline),
             () = self.writer.written() => {
@@ -226,7 +226,7 @@ impl<P: Port> Loop<P> {
         messages
     }
 
-    fn signaled(&self, signal: Option<Signal>) -> Message {
+    fn signaled(signal: Option<Signal>) -> Message {
         match signal {
             Some(signal) => Message::Signal(signal),
             None => Message::Resize(terminal::size()),
@@ -316,3 +316,6 @@ impl Signals {
         .await
     }
 }
+
+#[cfg(test)]
+mod tests;

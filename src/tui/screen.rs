@@ -247,7 +247,9 @@ mod tests {
         let [rows, columns] =
             [model.size.height, model.size.width].map(|cells| cells.try_into().unwrap());
         let mut parser = vt100::Parser::new(rows, columns, 0);
-        frames.iter().for_each(|bytes| parser.process(bytes));
+        for bytes in frames {
+            parser.process(bytes);
+        }
         parser
     }
 

@@ -6,11 +6,13 @@ use crate::domain::app::{
 use crate::domain::name::{ConnectionName, Environment};
 use crate::engine::operation::AppRequest;
 use crate::engine::outcome::{FailureDetail, Field};
+use crate::engine::sensitive::Sensitive;
 use crate::engine::{Failure, Operation};
 use crate::tui::input::Key;
 use crate::tui::keymap::FormIntent;
-use crate::tui::model::field::{LineField, SecretField};
-use crate::tui::model::form::{Finding, Wish};
+use crate::tui::model::check::Finding;
+use crate::tui::model::field::{LineField, SecretField, exposed, refusal};
+use crate::tui::model::form::Wish;
 
 /// The list of apps.
 #[derive(Clone, Debug, Default)]
@@ -158,8 +160,13 @@ impl AppForm {
     }
 
     /// Takes pasted text into the focused field.
-    pub(crate) fn paste(&mut self, pasted: &crate::engine::sensitive::Sensitive) {
-        let text = crate::tui::model::field::exposed(pasted).trim();
+    pub(crate) fn paste(&mut self, pasted: &Sensitive) {
+        let text = exposed(pasted).trim();
+        let refused = refusal(text).filter(|_| self.focus != AppFocus::Secret);
+        if let Some(why) = refused {
+            self.remark = Some(why.to_owned());
+            return;
+        }
         match self.focus {
             _ if self.saving => {}
             AppFocus::Secret => {
@@ -255,7 +262,6 @@ fn words(line: &LineField) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::sensitive::Sensitive;
     use crate::tui::model::sample;
 
     #[test]

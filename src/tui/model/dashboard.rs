@@ -103,7 +103,7 @@ impl Dashboard {
         self.anchor = self.anchor.take().filter(there);
         let kept = self.selected().map(|credential| credential.address.clone());
         self.credentials = Some(credentials);
-        self.arrange(kept, now);
+        self.arrange(kept.as_ref(), now);
     }
 
     /// Puts one credential in the place of its former self.
@@ -123,7 +123,7 @@ impl Dashboard {
         }
         let kept = self.shown.get(self.cursor).map(|index| all[*index].address.clone());
         self.credentials = Some(all);
-        self.arrange(kept, now);
+        self.arrange(kept.as_ref(), now);
     }
 
     /// Writes the result of an access test into its row.
@@ -140,10 +140,10 @@ impl Dashboard {
     /// Puts the rows in order again, e.g. when time made another state of one.
     pub(crate) fn rearrange(&mut self, now: UnixMillis) {
         let kept = self.selected().map(|credential| credential.address.clone());
-        self.arrange(kept, now);
+        self.arrange(kept.as_ref(), now);
     }
 
-    fn arrange(&mut self, kept: Option<Address>, now: UnixMillis) {
+    fn arrange(&mut self, kept: Option<&Address>, now: UnixMillis) {
         let all = self.credentials.as_deref().unwrap_or_default();
         let mut shown: Vec<usize> = (0..all.len())
             .filter(|index| self.filter.passes(&all[*index], now))
@@ -157,9 +157,8 @@ impl Dashboard {
                 shown.sort_by_key(|index| tested(&all[*index]));
             }
         }
-        let place = kept
-            .as_ref()
-            .and_then(|address| shown.iter().position(|index| all[*index].address == *address));
+        let place =
+            kept.and_then(|address| shown.iter().position(|index| all[*index].address == *address));
         self.cursor = place.unwrap_or(self.cursor).min(shown.len().saturating_sub(1));
         self.shown = shown;
         self.scroll();
@@ -227,11 +226,11 @@ impl Dashboard {
 
     /// Puts the cursor on a credential; filters that hide it are taken away.
     pub(crate) fn select(&mut self, address: &Address, now: UnixMillis) {
-        self.arrange(Some(address.clone()), now);
+        self.arrange(Some(address), now);
         if self.selected().is_none_or(|credential| credential.address != *address) {
             self.problems_only = false;
             self.set_filter("");
-            self.arrange(Some(address.clone()), now);
+            self.arrange(Some(address), now);
         }
         self.follow();
     }

@@ -78,7 +78,7 @@ pub(crate) enum Question {
     /// Close a form in which something was typed.
     DiscardForm,
     /// Give this to the engine.
-    Ask(Operation),
+    Ask(Box<Operation>),
     /// Test access of all these.
     TestMany(Vec<Address>),
 }
@@ -270,7 +270,7 @@ pub(crate) fn copies(credential: &Credential) -> Vec<(char, &'static str, String
             .as_ref()
             .map(|token| ('i', "Instance URL", token.instance_url.to_string())),
     );
-    copies.push(('a', "Address in commands", credential.address.to_string()));
+    copies.push(('a', "Address", credential.address.to_string()));
     copies
 }
 

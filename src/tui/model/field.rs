@@ -3,6 +3,7 @@
 use tui_input::{Input, InputRequest};
 use zeroize::Zeroizing;
 
+use crate::domain::text::{SecretKind, secret_kind};
 use crate::engine::sensitive::Sensitive;
 use crate::tui::input::{Key, PASTE_LIMIT};
 
@@ -164,6 +165,28 @@ impl SecretField {
 pub(crate) fn exposed(pasted: &Sensitive) -> &str {
     secrecy::ExposeSecret::expose_secret(&pasted.0)
 }
+
+/// Why a paste does not go into a line that is drawn: it is, or holds, a secret.
+pub(crate) fn refusal(pasted: &str) -> Option<&'static str> {
+    let holds = |names: &[&str]| names.iter().any(|name| pasted.contains(name));
+    match secret_kind(pasted) {
+        Some(SecretKind::AccessToken) => Some("that is an access token: it was not taken"),
+        Some(SecretKind::RefreshToken) => Some("that is a refresh token: it was not taken"),
+        Some(SecretKind::SfdxAuthUrl) => Some("that is an sfdx auth URL: it was not taken"),
+        Some(SecretKind::PrivateKey | SecretKind::AgeIdentity) => {
+            Some("that is a private key: it was not taken")
+        }
+        Some(SecretKind::AuthorizationCode) => Some(A_CODE),
+        None if holds(&["code="]) => Some(A_CODE),
+        None if holds(&["access_token=", "refresh_token="]) => {
+            Some("that address holds a token: it was not taken")
+        }
+        None => None,
+    }
+}
+
+/// Where a code belongs.
+const A_CODE: &str = "that is a login code: it was not taken; s on the saved row asks for it";
 
 #[cfg(test)]
 mod tests {

@@ -7,15 +7,14 @@
 use crate::domain::app::DEFAULT_APP;
 use crate::domain::credential::Credential;
 use crate::domain::host::{HostPolicy, LoginUrl, read_address};
-use crate::domain::id::{IdKind, IdNote, OrgId, UserId};
 use crate::domain::name::{Address, ConnectionName, Environment};
-use crate::domain::text::{SecretKind, secret_kind};
 use crate::engine::operation::{ResetRequest, SaveRequest, Selection};
 use crate::engine::outcome::{FailureDetail, Field};
 use crate::engine::{Failure, Operation};
 use crate::tui::input::Key;
 use crate::tui::keymap::FormIntent;
-use crate::tui::model::field::LineField;
+use crate::tui::model::check::{Finding, check, first_wrong};
+use crate::tui::model::field::{LineField, refusal};
 
 /// What the Tab key goes through, in the order of product.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,17 +60,6 @@ pub(crate) struct Values {
     pub(crate) saved: Option<Box<Credential>>,
 }
 
-/// What is known of a field's text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Finding {
-    /// It may stay empty, or nothing was typed yet.
-    Nothing,
-    /// It is right; what is worth saying of it.
-    Good(String),
-    /// It is wrong, and why.
-    Wrong(String),
-}
-
 /// The form.
 #[derive(Clone, Debug)]
 pub(crate) struct Form {
@@ -112,10 +100,8 @@ pub(crate) enum Wish {
 
 impl Values {
     fn of(credential: &Credential) -> Self {
-        let login_url = match credential.login_url.is_generic() {
-            true => "",
-            false => credential.login_url.as_str(),
-        };
+        let login_url =
+            if credential.login_url.is_generic() { "" } else { credential.login_url.as_str() };
         // A staged edit is what the admin typed last: the form goes on from there.
         let (org_id, user_id, username, login_url, app) = match &credential.pending {
             Some(edit) => (
@@ -273,8 +259,8 @@ impl Form {
         if self.saving > 0 {
             return;
         }
-        if let Some(kind) = secret_kind(text) {
-            self.remark = Some(secret_remark(kind).to_owned());
+        if let Some(why) = refusal(text) {
+            self.remark = Some(why.to_owned());
             return;
         }
         let Focus::Field(field) = self.focus else { return };
@@ -433,9 +419,9 @@ impl Form {
     /// The engine refused: the cursor goes to the field that is wrong, where it says which.
     pub(crate) fn fail(&mut self, failure: &Failure) {
         self.saving = self.saving.saturating_sub(1);
-        let field = match failure.detail {
-            FailureDetail::Field(field) => field,
-            _ => return self.remark = Some(failure.message.clone()),
+        let FailureDetail::Field(field) = failure.detail else {
+            self.remark = Some(failure.message.clone());
+            return;
         };
         if ORDER.contains(&Focus::Field(field)) {
             self.focus = Focus::Field(field);
@@ -453,190 +439,5 @@ impl Form {
     }
 }
 
-/// What Salesforce, or orgkey, calls a field.
-pub(crate) fn label(field: Field) -> &'static str {
-    match field {
-        Field::Name => "Name",
-        Field::OrgId => "Org ID",
-        Field::UserId => "User ID",
-        Field::Username => "Username",
-        Field::LoginUrl => "My Domain",
-        Field::Environment => "Use salesforce.com Sandbox",
-        Field::App => "App",
-        Field::Tags => "Tags",
-        Field::ClientId => "Consumer Key",
-        Field::RedirectUri => "Callback URLs",
-        Field::Scopes => "OAuth Scopes",
-    }
-}
-
-/// Where the value of the focused field comes from.
-pub(crate) fn hint(field: Field) -> &'static str {
-    match field {
-        Field::Name => "yours to choose: letters, digits, '.', '_' and '-', e.g. acme",
-        Field::OrgId => IdKind::Organization.where_shown(),
-        Field::UserId => IdKind::User.where_shown(),
-        Field::Username => "optional: who signs in; learned at the first login",
-        Field::LoginUrl => "e.g. https://acme.my.salesforce.com; any address of the org will do",
-        Field::Environment => "Space ticks it. Sandbox has its own Org ID, User ID and token",
-        Field::App => "the org's External Client App or Connected App; a on the list adds one",
-        Field::Tags => "optional words to filter by, e.g. eu billing",
-        Field::ClientId => "External Client App Manager > the app > Settings > Consumer Key",
-        Field::RedirectUri => "exactly as in the app; several are separated by blanks",
-        Field::Scopes => "api refresh_token id, unless the app allows less",
-    }
-}
-
-fn check(field: Field, name: &LineField, values: &Values, policy: &HostPolicy) -> Finding {
-    let good = |text: &str| Finding::Good(text.to_owned());
-    match field {
-        Field::Name => match ConnectionName::parse(name.value()) {
-            Ok(_) => Finding::Nothing,
-            Err(error) => Finding::Wrong(error.to_string()),
-        },
-        Field::OrgId => match OrgId::parse_with_note(values.org_id.value()) {
-            Ok((id, note)) => good(&id_remark(id.as_str(), values.org_id.value(), note)),
-            Err(error) => Finding::Wrong(error.to_string()),
-        },
-        Field::UserId => match UserId::parse_with_note(values.user_id.value()) {
-            Ok((id, note)) => good(&id_remark(id.as_str(), values.user_id.value(), note)),
-            Err(error) => Finding::Wrong(error.to_string()),
-        },
-        Field::LoginUrl if !values.login_url.value().trim().is_empty() => {
-            match LoginUrl::parse(values.login_url.value(), policy) {
-                Ok(url) if url.as_str() == values.login_url.value().trim() => Finding::Nothing,
-                Ok(url) => good(&format!("= {url}")),
-                Err(error) => Finding::Wrong(error.to_string()),
-            }
-        }
-        _ => Finding::Nothing,
-    }
-}
-
-fn id_remark(id: &str, typed: &str, note: Option<IdNote>) -> String {
-    match note {
-        Some(IdNote::CaseRepaired) => format!("= {id}, its case restored"),
-        Some(IdNote::CaseDoubtful) => format!("= {id}; all letters of one case, copied right?"),
-        None if typed.trim() == id => String::new(),
-        None => format!("= {id}"),
-    }
-}
-
-fn first_wrong(name: &LineField, values: &Values, policy: &HostPolicy) -> Option<Field> {
-    [Field::Name, Field::OrgId, Field::UserId, Field::LoginUrl]
-        .into_iter()
-        .find(|field| matches!(check(*field, name, values, policy), Finding::Wrong(_)))
-}
-
-fn secret_remark(kind: SecretKind) -> &'static str {
-    match kind {
-        SecretKind::AccessToken => "that is an access token: it was not taken, no field needs one",
-        SecretKind::RefreshToken => "that is a refresh token: it was not taken, no field needs one",
-        SecretKind::AuthorizationCode => {
-            "that is a login code: save first, press s, paste it there"
-        }
-        SecretKind::SfdxAuthUrl => "that is an sfdx auth URL: it holds a token and was not taken",
-        SecretKind::PrivateKey | SecretKind::AgeIdentity => {
-            "that is a private key: it was not taken, no field needs one"
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tui::model::sample;
-
-    fn type_into(form: &mut Form, field: Field, text: &str) {
-        form.focus = Focus::Field(field);
-        for character in text.chars() {
-            form.key(FormIntent::Type(Key::Char(character)), &HostPolicy::default());
-        }
-    }
-
-    fn press_save(form: &mut Form) -> Wish {
-        form.focus = Focus::Save;
-        form.key(FormIntent::Activate, &HostPolicy::default())
-    }
-
-    #[test]
-    fn a_refused_save_puts_the_cursor_on_the_field_that_is_wrong() {
-        let table = [
-            ("", "00D5g00000Abc1X", "0055g00000FgHiJ", "", Field::Name),
-            ("acme", "00D5g00000Abc1XEAA", "0055g00000FgHiJ", "", Field::OrgId),
-            ("acme", "00D5g00000Abc1X", "", "", Field::UserId),
-            ("acme", "00D5g00000Abc1X", "0055g00000FgHiJ", "https://evil.example", Field::LoginUrl),
-        ];
-        for (name, org, user, url, wrong) in table {
-            let mut form = Form::for_new();
-            type_into(&mut form, Field::Name, name);
-            type_into(&mut form, Field::OrgId, org);
-            type_into(&mut form, Field::UserId, user);
-            type_into(&mut form, Field::LoginUrl, url);
-            assert_eq!(press_save(&mut form), Wish::Nothing);
-            assert_eq!(form.focus, Focus::Field(wrong));
-            let finding = form.finding(wrong, &HostPolicy::default());
-            assert!(matches!(finding, Finding::Wrong(_)), "{finding:?}");
-        }
-    }
-
-    #[test]
-    fn a_short_id_shows_its_long_form_and_an_empty_field_is_not_scolded_early() {
-        let mut form = Form::for_new();
-        let policy = HostPolicy::default();
-        assert_eq!(form.finding(Field::OrgId, &policy), Finding::Nothing);
-        type_into(&mut form, Field::OrgId, "00D5g00000Abc1X");
-        assert_eq!(
-            form.finding(Field::OrgId, &policy),
-            Finding::Good("= 00D5g00000Abc1XEAR".into())
-        );
-    }
-
-    #[test]
-    fn a_pasted_address_fills_ids_and_my_domain_and_a_token_goes_nowhere() {
-        let mut form = Form::for_new();
-        form.focus = Focus::Field(Field::OrgId);
-        form.paste(
-            "https://acme.lightning.force.com/lightning/setup/ManageUsers/page?address=%2F0055g00000FgHiJ",
-            &HostPolicy::default(),
-        );
-        assert_eq!(form.values.user_id.value(), "0055g00000FgHiJAAV");
-        assert_eq!(form.values.login_url.value(), "https://acme.my.salesforce.com");
-        assert_eq!(form.remark.as_deref(), Some("taken from the address: User ID, My Domain"));
-        form.paste("00D5g00000Abc1X!AQEAQInvented.ab_CD", &HostPolicy::default());
-        assert_eq!(form.values.org_id.value(), "");
-    }
-
-    #[test]
-    fn a_reset_sends_what_changed_and_nothing_else() {
-        let mut form = Form::for_reset(&sample::ready("acme", "production"), None);
-        assert_eq!(press_save(&mut form), Wish::Leave);
-        type_into(&mut form, Field::Tags, " billing");
-        let Wish::Send(operations) = press_save(&mut form) else { panic!("nothing sent") };
-        let [Operation::Reset(request)] = operations.as_slice() else { panic!("{operations:?}") };
-        assert_eq!(request.tags, Some(vec!["eu".to_owned(), "billing".to_owned()]));
-        assert_eq!((&request.org_id, &request.rename, &request.username), (&None, &None, &None));
-    }
-
-    #[test]
-    fn the_box_of_a_reset_shows_the_other_set_and_loses_nothing() {
-        let production = sample::ready("acme", "production");
-        let mut form = Form::for_reset(&production, None);
-        form.focus = Focus::Field(Field::Environment);
-        form.key(FormIntent::Type(Key::Char(' ')), &HostPolicy::default());
-        assert_eq!(form.values.org_id.value(), "");
-        type_into(&mut form, Field::OrgId, "00D5g00000Abc1X");
-        type_into(&mut form, Field::UserId, "0055g00000FgHiJ");
-        let Wish::Send(operations) = press_save(&mut form) else { panic!("nothing sent") };
-        let [Operation::Save(requests)] = operations.as_slice() else { panic!("{operations:?}") };
-        assert!(requests[0].sandbox && requests[0].name == "acme");
-    }
-
-    #[test]
-    fn a_changed_account_of_a_live_token_is_announced_as_staged() {
-        let mut form = Form::for_reset(&sample::ready("acme", "production"), None);
-        assert!(!form.stages_an_edit());
-        form.values.user_id.set("005000000000AbC");
-        assert!(form.stages_an_edit());
-    }
-}
+mod tests;

@@ -63,7 +63,7 @@ impl Geometry {
         let row = |y: u16, rows: u16| Rect::new(0, y.min(height), width, rows.min(height));
         let notice_y = height.saturating_sub(bar_rows + 2);
         let titles_y = if shape == Shape::Compact { 0 } else { 2 };
-        let titles = if shape == Shape::Compact { 0 } else { 1 };
+        let titles = u16::from(shape != Shape::Compact);
         let list_y = if shape == Shape::Compact { 1 } else { 3 };
         let below = match shape {
             Shape::Stacked => PANEL_ROWS + 2,

@@ -221,7 +221,7 @@ impl Model {
             name,
             next.environment.other()
         );
-        let question = Question::Ask(Operation::Use(next.clone()));
+        let question = Question::Ask(Box::new(Operation::Use(next.clone())));
         let dialog = ConfirmDialog::new(question, format!("Put {next} in use?"), text, "Use it");
         self.screens.push(Screen::Confirm(Box::new(dialog)));
     }
@@ -233,7 +233,7 @@ impl Model {
         }
         let operation = Operation::DiscardPending(Selection::exactly(&selected.address));
         let dialog = ConfirmDialog::new(
-            Question::Ask(operation),
+            Question::Ask(Box::new(operation)),
             format!("Drop the staged edit of {}?", selected.address),
             "The saved IDs and the present token stay as they are.".into(),
             "Drop it",

@@ -5,6 +5,7 @@
 //! screens and know neither each other nor the engine's handle.
 
 pub(crate) mod apps;
+pub(crate) mod check;
 pub(crate) mod dashboard;
 pub(crate) mod dialog;
 pub(crate) mod field;
@@ -15,6 +16,8 @@ mod intents;
 pub(crate) mod jobs;
 pub(crate) mod notice;
 mod outcome;
+#[cfg(test)]
+mod property;
 #[cfg(test)]
 pub(crate) mod sample;
 mod screens;
@@ -166,7 +169,7 @@ impl Model {
                 self.fit();
                 vec![Effect::Redraw]
             }
-            Message::Engine { job, event } => self.hear(job, event),
+            Message::Engine { job, event } => self.hear(job, *event),
             Message::Deadline => {
                 if self.dashboard.follow_at().is_some_and(|at| at <= self.now) {
                     self.dashboard.follow();
@@ -176,7 +179,7 @@ impl Model {
                 }
                 Vec::new()
             }
-            Message::Signal(signal) => self.signal(signal),
+            Message::Signal(signal) => vec![answer_signal(signal)],
             Message::Person(answer) => self.person(answer),
         };
         effects.extend(self.start_tests());
@@ -216,13 +219,11 @@ impl Model {
             self.list_again = true;
             return Vec::new();
         }
-        match self.jobs.start(operation.clone()) {
-            Some(job) => vec![Effect::Submit { job, operation }],
-            None => {
-                self.say_busy(&operation);
-                Vec::new()
-            }
+        if let Some(job) = self.jobs.start(operation.clone()) {
+            return vec![Effect::Submit { job, operation }];
         }
+        self.say_busy(&operation);
+        Vec::new()
     }
 
     fn say_busy(&mut self, operation: &Operation) {
@@ -274,16 +275,6 @@ impl Model {
         }
     }
 
-    fn signal(&mut self, signal: Signal) -> Vec<Effect> {
-        match signal {
-            Signal::Terminate => vec![Effect::Quit(143)],
-            Signal::Interrupt => vec![Effect::Quit(130)],
-            Signal::HangUp => vec![Effect::LetGo(129)],
-            Signal::Suspend => vec![Effect::Suspend],
-            Signal::Continue => vec![Effect::Redraw],
-        }
-    }
-
     /// Leaves, after a question when something is under way that ends with the program.
     fn quit(&mut self) -> Vec<Effect> {
         let asked = matches!(
@@ -322,5 +313,15 @@ impl Model {
 
     fn note_key(&mut self, report: &KeyReport) {
         self.key = Some((report.protection, report.open));
+    }
+}
+
+fn answer_signal(signal: Signal) -> Effect {
+    match signal {
+        Signal::Terminate => Effect::Quit(143),
+        Signal::Interrupt => Effect::Quit(130),
+        Signal::HangUp => Effect::LetGo(129),
+        Signal::Suspend => Effect::Suspend,
+        Signal::Continue => Effect::Redraw,
     }
 }

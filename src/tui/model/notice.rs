@@ -31,6 +31,19 @@ pub(crate) struct Notice {
     pub(crate) remedy: String,
 }
 
+/// A number for people: `100,000`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut shown = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
 /// All that was said, oldest first.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Notices {
@@ -71,5 +84,33 @@ impl Notices {
     /// All kept ones, newest first.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Notice> {
         self.said.iter().rev()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        for (number, shown) in [(0, "0"), (999, "999"), (1_000, "1,000"), (100_000, "100,000")] {
+            assert_eq!(grouped(number), shown);
+        }
+    }
+
+    #[test]
+    fn the_same_said_again_moves_its_time_and_a_dismissed_one_comes_back_when_said_again() {
+        let say = |at| Notice {
+            at: UnixMillis(at),
+            tone: Tone::Plain,
+            text: "busy".into(),
+            remedy: String::new(),
+        };
+        let mut notices = Notices::default();
+        notices.say(say(1));
+        assert!(notices.dismiss() && notices.newest().is_none() && !notices.dismiss());
+        notices.say(say(2));
+        assert_eq!(notices.newest(), Some(&say(2)));
+        assert_eq!(notices.all().count(), 1);
     }
 }

@@ -1,7 +1,7 @@
 //! What the engine's answers change. An answer belongs to the operation that was asked: the
 //! screen that asked may be gone by then, the list never is.
 
-use crate::domain::credential::CheckOutcome;
+use crate::domain::credential::{CheckOutcome, Credential};
 use crate::domain::name::Address;
 use crate::engine::outcome::{
     FailureDetail, KeyProtection, KeyReport, Revocation, SetupReceipt, TestReport, WrongAccount,
@@ -10,7 +10,7 @@ use crate::engine::{Failure, Operation, Outcome};
 use crate::tui::effect::Effect;
 use crate::tui::model::dialog::{KeyDialog, KeyTask};
 use crate::tui::model::jobs::address_of;
-use crate::tui::model::notice::Tone;
+use crate::tui::model::notice::{Tone, grouped};
 use crate::tui::model::{Model, Screen};
 
 impl Model {
@@ -70,17 +70,7 @@ impl Model {
                 return self.ask(Operation::List);
             }
             (Operation::Save(_), Outcome::Credentials(saved)) => {
-                for credential in saved {
-                    let address = credential.address.clone();
-                    self.say(
-                        Tone::Good,
-                        format!("{address} is saved"),
-                        "s sets up its OAuth token",
-                    );
-                    self.dashboard.replace_one(credential, self.now);
-                    self.close_form_of(operation, &address);
-                }
-                return self.ask(Operation::List);
+                return self.saved(operation, saved);
             }
             (_, Outcome::Deleted(receipts)) => {
                 for receipt in receipts {
@@ -92,6 +82,16 @@ impl Model {
             _ => {}
         }
         Vec::new()
+    }
+
+    fn saved(&mut self, operation: &Operation, saved: Vec<Credential>) -> Vec<Effect> {
+        for credential in saved {
+            let address = credential.address.clone();
+            self.say(Tone::Good, format!("{address} is saved"), "s sets up its OAuth token");
+            self.dashboard.replace_one(credential, self.now);
+            self.close_form_of(operation, &address);
+        }
+        self.ask(Operation::List)
     }
 
     fn say_changed(&mut self, operation: &Operation, address: &Address) {
@@ -218,7 +218,9 @@ impl Model {
         let check = &report.check;
         let tone = if check.outcome == CheckOutcome::Ok { Tone::Good } else { Tone::Bad };
         let requests = match report.api_requests {
-            Some((used, allowed)) => format!(", API requests {used} of {allowed}"),
+            Some((used, allowed)) => {
+                format!(", API requests {} of {}", grouped(used), grouped(allowed))
+            }
             None => String::new(),
         };
         let text =

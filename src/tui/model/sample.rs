@@ -12,7 +12,7 @@ use crate::domain::id::{OrgId, UserId};
 use crate::domain::name::{Address, ConnectionName, Environment};
 use crate::domain::time::UnixMillis;
 use crate::domain::token::{Expiry, Generation};
-use crate::engine::outcome::AuthorizationStarted;
+use crate::engine::outcome::{AppFinding, AppReport, AuthorizationStarted};
 
 /// 25 November 2026, 14:05 UTC.
 pub(crate) const NOW: UnixMillis = UnixMillis(1_795_615_500_000);
@@ -188,5 +188,25 @@ pub(crate) fn authorization(name: &str) -> AuthorizationStarted {
         expires_at: NOW.plus(Duration::from_secs(880)),
         username: Some(format!("svc-sync@{name}.com")),
         user_id: UserId::parse("0055g00000FgHiJ").unwrap(),
+    }
+}
+
+/// What was found out about the default app.
+pub(crate) fn app_report() -> AppReport {
+    let finding = |good, message: &str, remedy: &str| AppFinding {
+        good,
+        message: message.into(),
+        remedy: remedy.into(),
+    };
+    AppReport {
+        app: app(),
+        findings: vec![
+            finding(true, "login.salesforce.com knows the Consumer Key", ""),
+            finding(
+                false,
+                "the callback URL is not one of the app's",
+                "add https://login.salesforce.com/services/oauth2/success to the app",
+            ),
+        ],
     }
 }

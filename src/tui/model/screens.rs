@@ -10,7 +10,7 @@ use crate::tui::input::Key;
 use crate::tui::keymap::{self, AppsIntent, ReadIntent};
 use crate::tui::model::apps::AppForm;
 use crate::tui::model::dialog::{ConfirmDialog, DialogWish, Question, copies};
-use crate::tui::model::field::exposed;
+use crate::tui::model::field::{exposed, refusal};
 use crate::tui::model::form::Wish;
 use crate::tui::model::jobs;
 use crate::tui::model::notice::Tone;
@@ -130,7 +130,7 @@ impl Model {
                 let Some(Screen::Setup(setup)) = self.screens.last() else { return Vec::new() };
                 let operation = Operation::AbandonSetup(Selection::exactly(&setup.address));
                 let dialog = ConfirmDialog::new(
-                    Question::Ask(operation),
+                    Question::Ask(Box::new(operation)),
                     format!("Give the set-up of {} up?", setup.address),
                     "The address becomes worthless. Saved IDs and any present token stay.".into(),
                     "Give up",
@@ -218,10 +218,10 @@ impl Model {
             }
             Question::TestMany(addresses) => self.line_up_tests(addresses),
             Question::Ask(operation) => {
-                if matches!(operation, Operation::AbandonSetup(_)) {
+                if matches!(*operation, Operation::AbandonSetup(_)) {
                     self.screens.pop();
                 }
-                self.ask(operation)
+                self.ask(*operation)
             }
         }
     }
@@ -286,17 +286,18 @@ impl Model {
                 }
                 self.screens.push(Screen::AppForm(Box::new(form)));
             }
-            (AppsIntent::Edit, Some(app)) => match AppForm::for_edit(&app) {
-                Some(form) => self.screens.push(Screen::AppForm(Box::new(form))),
-                None => {
+            (AppsIntent::Edit, Some(app)) => {
+                if let Some(form) = AppForm::for_edit(&app) {
+                    self.screens.push(Screen::AppForm(Box::new(form)));
+                } else {
                     let text = format!("the app '{}' is kept in config.toml", app.name);
                     self.say(Tone::Plain, text, "edit it there");
                 }
-            },
+            }
             (AppsIntent::Test, Some(app)) => return self.ask(Operation::TestApp(app.name)),
             (AppsIntent::Delete, Some(app)) => {
                 let dialog = ConfirmDialog::new(
-                    Question::Ask(Operation::DeleteApp(app.name.clone())),
+                    Question::Ask(Box::new(Operation::DeleteApp(app.name.clone()))),
                     format!("Delete the app '{}' here?", app.name),
                     "Its secret is removed from this machine; the app in Salesforce stays.".into(),
                     "Delete",
@@ -351,13 +352,15 @@ impl Model {
             Some(Screen::Form(form)) => form.paste(exposed(pasted), &policy),
             Some(Screen::AppForm(form)) => form.paste(pasted),
             Some(Screen::Key(dialog)) => dialog.paste(pasted),
-            Some(Screen::Delete(dialog)) => dialog.typed.insert(exposed(pasted).trim()),
+            Some(Screen::Delete(dialog)) if refusal(exposed(pasted)).is_none() => {
+                dialog.typed.insert(exposed(pasted).trim());
+            }
             Some(Screen::Setup(setup)) => {
                 let wish = setup.paste(pasted);
                 return self.grant_setup(wish);
             }
             None if self.dashboard.typing => {
-                if text::secret_kind(exposed(pasted)).is_none() {
+                if refusal(exposed(pasted)).is_none() {
                     self.dashboard.typed.insert(exposed(pasted));
                     self.dashboard.filter_typed(self.now);
                 }

@@ -6,7 +6,7 @@ use crate::domain::app::AppOrigin;
 use crate::engine::outcome::{AppReport, Field};
 use crate::tui::model::Model;
 use crate::tui::model::apps::{APP_ORDER, AppFocus, AppForm, AppsScreen};
-use crate::tui::model::form::{Finding, hint, label};
+use crate::tui::model::check::{Finding, hint, label};
 use crate::tui::view::dialog::draw_secret;
 use crate::tui::view::form::{draw_buttons, draw_line};
 use crate::tui::view::page::Page;
@@ -147,7 +147,7 @@ fn draw_secret_field(form: &AppForm, page: &mut Page<'_>) -> Option<Position> {
         } else {
             "Consumer Secret, where the app has one; it is sealed and never shown"
         };
-        page.text(if page.area.width < 60 { 12 } else { 18 }, text, page.theme.dim());
+        page.text(if page.area.width < 60 { 15 } else { 18 }, text, page.theme.dim());
     }
     cursor
 }
@@ -158,10 +158,8 @@ pub(super) fn draw_report(report: &AppReport, top: usize, page: &mut Page<'_>) {
     page.gap();
     let top = top.min(report.findings.len().saturating_sub(1));
     for finding in report.findings.iter().skip(top) {
-        let (mark, style) = match finding.good {
-            true => ("+", page.theme.plain()),
-            false => ("!", page.theme.wrong()),
-        };
+        let (mark, style) =
+            if finding.good { ("+", page.theme.plain()) } else { ("!", page.theme.wrong()) };
         page.put(1, mark, style);
         page.text(3, &finding.message, style);
         if !finding.remedy.is_empty() {

@@ -2,7 +2,9 @@
 
 use crate::domain::credential::Credential;
 use crate::domain::name::Address;
+use crate::engine::outcome::Field;
 use crate::tui::model::dialog::KeyTask;
+use crate::tui::model::form::Focus;
 use crate::tui::model::setup::{Setup, Stage};
 use crate::tui::model::{Model, Screen};
 use crate::tui::view::page::Page;
@@ -36,6 +38,9 @@ pub(crate) fn actions(model: &Model) -> Vec<Action> {
     match model.screens.last() {
         None if model.dashboard.typing => vec![("Enter", "keep"), ("Esc", "show all")],
         None => on_list(model),
+        Some(Screen::Form(form)) if form.focus == Focus::Field(Field::Environment) => {
+            vec![("Space", "tick"), ("Tab", "next"), ("Esc", "back, asks if changed")]
+        }
         Some(Screen::Form(_) | Screen::AppForm(_)) => {
             vec![("Tab", "next"), ("Enter", "on Save"), ("Esc", "back, asks if changed")]
         }
@@ -106,11 +111,12 @@ fn in_setup(model: &Model, setup: &Setup) -> Vec<Action> {
     }
     match setup.stage {
         Stage::Waiting => {
-            let mut actions = vec![("y", "copy"), ("v", "plain"), ("Enter", "type it")];
+            let mut actions = vec![("y", "copy"), ("v", "plain")];
             if model.look.demo {
-                actions.push(("p", "sign in as the person (demo)"));
+                actions.push(("p", "sign in (demo)"));
             }
-            actions.extend([("Esc", "leave it pending"), ("s", "again"), ("X", "give up")]);
+            actions.extend([("Esc", "leave it"), ("X", "give up")]);
+            actions.extend([("s", "again"), ("Enter", "type it")]);
             actions
         }
         Stage::Failed => vec![("s", "again"), ("Esc", "back")],

@@ -8,6 +8,7 @@ use crate::domain::name::Environment;
 use crate::engine::outcome::KeyProtection;
 use crate::tui::model::Model;
 use crate::tui::model::geometry::{Geometry, Shape};
+use crate::tui::model::notice::grouped;
 use crate::tui::view::page::Page;
 use crate::tui::view::{bar, panel, words};
 
@@ -91,7 +92,11 @@ fn draw_header(model: &Model, geometry: &Geometry, page: &mut Page<'_>) {
         page.put(x + 1, "no credentials yet", plain);
     } else if model.dashboard.is_filtered() {
         let shown = model.dashboard.shown().len();
-        x = page.put(x, &format!("{shown} of {all} shown"), strong) + 2;
+        x = page.put(
+            x,
+            &format!("{} of {} shown", count_in_words(shown), count_in_words(all)),
+            strong,
+        ) + 2;
         if model.dashboard.problems_only {
             x = page.put(x, "problems only", plain) + 2;
         }
@@ -100,7 +105,7 @@ fn draw_header(model: &Model, geometry: &Geometry, page: &mut Page<'_>) {
     } else {
         if !compact {
             let noun = if all == 1 { "credential" } else { "credentials" };
-            x = page.put(x, &format!("{all} {noun}"), plain) + 2;
+            x = page.put(x, &format!("{} {noun}", count_in_words(all)), plain) + 2;
         }
         let parts = [
             (counts.ready, if compact { "ok" } else { "ready" }, plain),
@@ -109,7 +114,7 @@ fn draw_header(model: &Model, geometry: &Geometry, page: &mut Page<'_>) {
             (counts.unreachable, if compact { "down" } else { "unreachable" }, plain),
         ];
         for (count, word, style) in parts.into_iter().filter(|(count, ..)| *count > 0) {
-            x = page.put(x, &format!("{count} {word}"), style) + 2;
+            x = page.put(x, &format!("{} {word}", count_in_words(count)), style) + 2;
         }
         let left = model.jobs.tests_left();
         if left > 0 && !compact {
@@ -119,6 +124,10 @@ fn draw_header(model: &Model, geometry: &Geometry, page: &mut Page<'_>) {
     if !compact {
         page.put_right(key_in_words(model), plain);
     }
+}
+
+fn count_in_words(count: usize) -> String {
+    grouped(u64::try_from(count).unwrap_or(u64::MAX))
 }
 
 fn key_in_words(model: &Model) -> &'static str {
@@ -141,7 +150,9 @@ fn draw_titles(model: &Model, columns: &Columns, page: &mut Page<'_>) {
     let marked = model.dashboard.marked.len();
     let text = match (marked, above, below) {
         (0, 0, 0) => return,
-        (0, above, below) => format!("{above} above, {below} below"),
+        (0, above, below) => {
+            format!("{} above, {} below", count_in_words(above), count_in_words(below))
+        }
         (marked, ..) => format!("{marked} marked"),
     };
     page.put_right(&text, page.theme.plain());
@@ -201,6 +212,11 @@ fn draw_notice(model: &Model, page: &mut Page<'_>) -> Option<Position> {
     let x = page.put(1, &clock, page.theme.dim()) + 1;
     let style = page.theme.tone(notice.tone);
     let room = usize::from(page.area.width.saturating_sub(x + 1)).max(1);
+    if model.geometry().shape == Shape::Compact && !notice.remedy.is_empty() {
+        page.line(x, &notice.text, style);
+        page.put(x, &notice.remedy, page.theme.plain());
+        return None;
+    }
     let mut rows = super::page::wrap(&notice.text, room).into_iter();
     page.line(x, &rows.next().unwrap_or_default(), style);
     let rest = rows.collect::<Vec<_>>().join(" ");
@@ -216,7 +232,6 @@ fn draw_notice(model: &Model, page: &mut Page<'_>) -> Option<Position> {
 
 fn draw_empty(page: &mut Page<'_>) {
     let (strong, plain) = (page.theme.strong(), page.theme.plain());
-    page.gap();
     let steps = [
         ("n", "save your first org: its Org ID and User ID"),
         ("a", "add the app that your org's admin made (External Client App)"),
@@ -226,7 +241,7 @@ fn draw_empty(page: &mut Page<'_>) {
         page.put(3, key, strong);
         page.text(6, text, plain);
     }
-    page.gap();
+    page.next();
     let demo = "Just looking?  orgkey demo  runs on a simulated Salesforce, no org needed.";
     page.text(3, demo, plain);
 }

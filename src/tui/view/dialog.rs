@@ -61,7 +61,7 @@ pub(super) fn draw_confirm(dialog: &ConfirmDialog, page: &mut Page<'_>) -> Optio
 /// The sealing key.
 pub(super) fn draw_key(dialog: &KeyDialog, page: &mut Page<'_>) -> Option<Position> {
     let plain = page.theme.plain();
-    let mut cursor = None;
+    let cursor;
     match dialog.task {
         KeyTask::Open => {
             page.text(1, "Open the sealing key", page.theme.strong());
@@ -78,13 +78,12 @@ pub(super) fn draw_key(dialog: &KeyDialog, page: &mut Page<'_>) -> Option<Positi
             page.text(3, text, plain);
             page.gap();
             let (first, second) = (KeyFocus::First, KeyFocus::Second);
-            cursor = draw_secret(page, "Passphrase", &dialog.first, dialog.focus == first);
+            let once = draw_secret(page, "Passphrase", &dialog.first, dialog.focus == first);
             let again = draw_secret(page, "Again", &dialog.second, dialog.focus == second);
-            cursor = cursor.or(again);
             page.gap();
             let button = "[ No passphrase: a bare key file ]";
             let pressed = draw_buttons(page, 5, &[(button, KeyFocus::Bare)], dialog.focus);
-            cursor = cursor.or(pressed);
+            cursor = once.or(again).or(pressed);
             page.next();
             let text = "for unattended hosts: whoever can read the file can open the tokens";
             page.text(5, text, page.theme.dim());
@@ -107,10 +106,10 @@ pub(super) fn draw_secret(
     field: &SecretField,
     focused: bool,
 ) -> Option<Position> {
-    let at = if page.area.width < 60 { 12 } else { 18 };
-    let width = page.area.width.saturating_sub(at + 2).min(40);
+    let (left, at) = if page.area.width < 60 { (1, 15) } else { (3, 18) };
+    let width = page.area.width.saturating_sub(at + 1).min(40);
     let style = if focused { page.theme.strong() } else { page.theme.plain() };
-    page.put(if at == 12 { 1 } else { 3 }, label, style);
+    page.put(left, label, style);
     page.put(at, &"_".repeat(usize::from(width)), page.theme.dim());
     let stars = "*".repeat(field.length().min(usize::from(width)));
     let x = page.put(at, &stars, page.theme.plain());

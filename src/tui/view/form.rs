@@ -4,8 +4,9 @@ use ratatui::layout::Position;
 
 use crate::engine::outcome::Field;
 use crate::tui::model::Model;
+use crate::tui::model::check::{Finding, hint, label};
 use crate::tui::model::field::LineField;
-use crate::tui::model::form::{Finding, Focus, Form, ORDER, hint, label};
+use crate::tui::model::form::{Focus, Form, ORDER};
 use crate::tui::view::page::Page;
 
 /// Draws the form; answers the cursor.
@@ -34,7 +35,7 @@ pub(super) fn draw(model: &Model, form: &Form, page: &mut Page<'_>) -> Option<Po
         }
     }
     page.gap();
-    let at = indent(page);
+    let at = indent(page).max(2);
     let buttons = [("[ Save ]", Focus::Save), ("[ Cancel ]", Focus::Cancel)];
     cursor = cursor.or(draw_buttons(page, at, &buttons, form.focus));
     if form.saving > 0 {
@@ -46,11 +47,11 @@ pub(super) fn draw(model: &Model, form: &Form, page: &mut Page<'_>) -> Option<Po
     cursor
 }
 
-/// On a low screen the form begins so that the focused field and what it says are on it.
+/// On a low screen the form begins just above the focused field, so that what is said of it has
+/// room.
 fn first_shown(form: &Form, height: u16) -> usize {
     let place = ORDER.iter().position(|focus| *focus == form.focus).unwrap_or(0);
-    let fits = usize::from(height.saturating_sub(5)).max(1);
-    if height >= 16 { 0 } else { (place + 1).saturating_sub(fits).min(ORDER.len() - 3) }
+    if height >= 16 { 0 } else { place.saturating_sub(1).min(ORDER.len() - 3) }
 }
 
 /// Buttons side by side; answers the cursor of the focused one.
@@ -65,7 +66,7 @@ pub(super) fn draw_buttons<F: PartialEq + Copy>(
         let focused = *target == focus;
         let style = if focused { page.theme.strong() } else { page.theme.plain() };
         if focused {
-            page.put(x - 2, ">", page.theme.plain());
+            page.put(x.saturating_sub(2), ">", page.theme.plain());
             cursor = Some(page.position(x + 2));
         }
         x = page.put(x, text, style) + 3;
@@ -99,7 +100,7 @@ fn draw_field(model: &Model, form: &Form, field: Field, page: &mut Page<'_>) -> 
     page.put(at, label(field), if focused { page.theme.strong() } else { page.theme.plain() });
     let cursor = draw_line(page, value, width, line, focused);
     if matches!(finding, Finding::Wrong(_)) && !focused {
-        page.put(value - 2, "!", page.theme.wrong());
+        page.put(value.saturating_sub(2), "!", page.theme.wrong());
     }
     let beside = value + width + 2;
     let optional = matches!(field, Field::Username | Field::LoginUrl | Field::Tags);

@@ -9,14 +9,15 @@ use crate::tui::view::{panel, words};
 
 /// The keys.
 pub(super) fn draw_keys(top: usize, page: &mut Page<'_>) {
-    page.line(1, "Keys", page.theme.strong());
-    page.gap();
+    page.put(1, "Keys", page.theme.strong());
     let narrow = page.area.width < 60;
+    if HELP.len() + 2 > usize::from(page.area.height) {
+        page.put(7, "j shows more", page.theme.plain());
+    }
+    page.next();
+    page.gap();
     let top = top.min(HELP.len().saturating_sub(1));
     for (keys, meaning) in HELP.iter().skip(top) {
-        if page.rows_left() == 1 {
-            page.put_right("more: j", page.theme.strong());
-        }
         page.put(if narrow { 1 } else { 3 }, keys, page.theme.strong());
         page.text(if narrow { 14 } else { 19 }, meaning, page.theme.plain());
     }

@@ -60,36 +60,52 @@ fn draw_address(setup: &Setup, started: &AuthorizationStarted, page: &mut Page<'
         None => format!("User ID {}", started.user_id),
     };
     if page.area.height < 16 {
-        page.text(1, &format!("1. y copies the address. Sign in as {who}."), plain);
-        let text = "2. Copy the address that the browser ends at and paste it here:";
-        page.text(1, text, plain);
+        draw_numbered(page, "1.", &format!("y copies the address. Sign in as {who}."));
+        if setup.problem.is_none() {
+            draw_numbered(page, "2.", "Paste the address that the browser ends at here:");
+        }
         return;
     }
-    page.text(1, "1. Open this address in a browser on your own machine and sign in as", plain);
+    let text = "Open this address in a browser on your own machine and sign in as";
+    draw_numbered(page, "1.", text);
     let x = page.put(4, &who, strong);
     page.line(x, ", the account saved here.", plain);
     page.gap();
     for row in hard_rows(&started.url, page.area.width.saturating_sub(8)) {
         page.line(4, &row, plain);
     }
+    // What went wrong needs the room more than what the line of keys says too.
+    if setup.problem.is_none() {
+        draw_ways(setup, page);
+    }
+    page.gap();
+    let text = "The browser ends at an address with  code=  in it; the page may not load. Copy \
+                all of that address and paste it here:";
+    draw_numbered(page, "2.", text);
+}
+
+fn draw_ways(setup: &Setup, page: &mut Page<'_>) {
     page.gap();
     let copied = if setup.copied {
         "y copied (sent to your terminal)"
     } else {
         "y copy (sent to your terminal)"
     };
-    page.line(4, &format!("{copied}   v plain, to select by hand"), plain);
-    page.gap();
-    let text = "2. The browser ends at an address with  code=  in it; the page may not load. Copy \
-                all of that address and paste it here:";
-    page.text(1, text, plain);
+    let text = format!("{copied}   v plain, to select by hand");
+    page.line(4, &text, page.theme.plain());
+}
+
+/// A step: its number, and its text beside it.
+fn draw_numbered(page: &mut Page<'_>, number: &str, text: &str) {
+    page.put(1, number, page.theme.plain());
+    page.text(4, text, page.theme.plain());
 }
 
 fn draw_field(setup: &Setup, stage: Stage, page: &mut Page<'_>) -> Option<Position> {
     page.gap();
     let dim = page.theme.dim();
     page.put(4, ">", page.theme.plain());
-    let width = page.area.width.saturating_sub(10);
+    let width = page.area.width.saturating_sub(10).min(70);
     let mut cursor = None;
     match (stage, &setup.received) {
         (Stage::Completing(progress), received) => {
@@ -114,7 +130,9 @@ fn draw_field(setup: &Setup, stage: Stage, page: &mut Page<'_>) -> Option<Positi
             }
         }
     }
-    page.gap();
+    if setup.problem.is_none() {
+        page.gap();
+    }
     cursor
 }
 

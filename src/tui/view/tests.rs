@@ -1,12 +1,20 @@
+use std::fmt::Write as _;
+
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
-use crate::tui::model::tests::{loaded, sized};
-use crate::tui::model::{Model, sample};
-use crate::tui::view::view;
+use crate::engine::Operation;
+use crate::engine::outcome::{FailureDetail, Field};
+use crate::engine::sensitive::Sensitive;
+use crate::tui::input::Key;
+use crate::tui::message::Message;
+use crate::tui::model::tests::{
+    answer, deny, failure, in_setup, keys, loaded, press, sized, started, wrong_account,
+};
+use crate::tui::model::{Look, Model, sample};
 
-/// The screen as text, trailing blanks cut, with the cursor's place.
-pub(crate) fn screen(model: &Model) -> String {
+/// The screen as text, trailing blanks cut, and the cursor's place.
+fn screen(model: &Model) -> String {
     let backend = TestBackend::new(model.size.width, model.size.height);
     let mut terminal = Terminal::new(backend).unwrap();
     let mut cursor = None;
@@ -14,7 +22,6 @@ pub(crate) fn screen(model: &Model) -> String {
         .draw(|frame| {
             let area = frame.area();
             cursor = super::draw(model, frame.buffer_mut(), area);
-            view(model, frame);
         })
         .unwrap();
     let buffer = terminal.backend().buffer();
@@ -25,15 +32,231 @@ pub(crate) fn screen(model: &Model) -> String {
         text.push('\n');
     }
     match cursor {
-        Some(cursor) => text.push_str(&format!("cursor {},{}\n", cursor.x, cursor.y)),
+        Some(cursor) => writeln!(text, "cursor {},{}", cursor.x, cursor.y).unwrap(),
         None => text.push_str("no cursor\n"),
     }
     text
 }
 
+/// The three sizes of a screen, one under the other; blank rows at the end of the widest are cut.
+fn at_three_sizes(model: &Model) -> String {
+    [(80, 24), (40, 12), (200, 50)]
+        .map(|(width, height)| {
+            let text = screen(&sized(model.clone(), width, height));
+            let mut shown = String::new();
+            let mut blank = 0;
+            for line in text.lines() {
+                if line.is_empty() {
+                    blank += 1;
+                    continue;
+                }
+                match blank {
+                    0..=3 => (0..blank).for_each(|_| shown.push('\n')),
+                    more => writeln!(shown, "({more} blank rows)").unwrap(),
+                }
+                blank = 0;
+                writeln!(shown, "{line}").unwrap();
+            }
+            format!("{width}x{height}\n{shown}")
+        })
+        .join("\n")
+}
+
+fn snapshot(name: &str, model: &Model) {
+    insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!(name, at_three_sizes(model));
+    });
+}
+
 #[test]
-fn look() {
-    for (width, height) in [(80, 24), (40, 12), (200, 50)] {
-        println!("{}", screen(&sized(loaded(sample::many()), width, height)));
+fn the_list_empty_one_many_and_failing() {
+    snapshot("list_loading", &started().0);
+    snapshot("list_empty", &loaded(vec![]));
+    snapshot("list_one", &loaded(vec![sample::saved("acme", "production")]));
+    snapshot("list_many", &loaded(sample::many()));
+    let mut long = loaded(sample::numbered(1_000));
+    press(&mut long, Key::End);
+    long.update(Message::Deadline, sample::NOW.plus(std::time::Duration::from_secs(1)));
+    snapshot("list_thousand_at_its_end", &long);
+    let mut failing = loaded(sample::many());
+    keys(&mut failing, "jjjjt");
+    deny(
+        &mut failing,
+        failure(
+            "login.salesforce.com did not answer within 20 s",
+            "try again later",
+            FailureDetail::None,
+        ),
+    );
+    snapshot("list_failing", &failing);
+    let mut busy = loaded(sample::many());
+    keys(&mut busy, "t!");
+    snapshot("list_testing_problems_only", &busy);
+    let mut filtering = loaded(sample::many());
+    keys(&mut filtering, "/env:prod");
+    snapshot("list_filter_typed", &filtering);
+}
+
+#[test]
+fn the_form_fresh_wrong_and_staged() {
+    let mut model = loaded(vec![]);
+    keys(&mut model, "n");
+    snapshot("form_new", &model);
+    keys(&mut model, "acme\t00D5g00000Abc1X\t0055g00000FgHiJAAX");
+    snapshot("form_wrong_suffix", &model);
+    let mut reset = loaded(sample::many());
+    keys(&mut reset, "r\t\t");
+    press(&mut reset, Key::Ctrl('u'));
+    keys(&mut reset, "005000000000AbC");
+    snapshot("form_reset_staged", &reset);
+    let mut refused = loaded(sample::many());
+    keys(&mut refused, "r");
+    press(&mut refused, Key::Char('x'));
+    for _ in 0..8 {
+        press(&mut refused, Key::Tab);
     }
+    press(&mut refused, Key::Enter);
+    deny(
+        &mut refused,
+        failure("the name 'acmex' is taken", "choose another", FailureDetail::Field(Field::Name)),
+    );
+    snapshot("form_refused", &refused);
+}
+
+#[test]
+fn the_set_up_pane_from_its_beginning_to_a_wrong_account() {
+    let mut starting = loaded(sample::many());
+    keys(&mut starting, "s");
+    snapshot("setup_starting", &starting);
+    let mut model = in_setup();
+    snapshot("setup_waiting", &model);
+    keys(&mut model, "v");
+    snapshot("setup_plain", &model);
+    keys(&mut model, "v\r");
+    keys(&mut model, "typed");
+    snapshot("setup_typing", &model);
+    press(&mut model, Key::Esc);
+    let pasted =
+        "https://login.salesforce.com/services/oauth2/success?code=aPrxCanaryCanary&state=s";
+    model.update(Message::Paste(Sensitive::new(pasted.into())), sample::NOW);
+    snapshot("setup_completing", &model);
+    let mut mistyped = model.clone();
+    deny(
+        &mut mistyped,
+        failure(
+            "the pasted address belongs to another set-up: its state differs",
+            "paste the address of the sign-in that began here",
+            FailureDetail::None,
+        ),
+    );
+    snapshot("setup_mistyped", &mistyped);
+    deny(&mut model, wrong_account());
+    snapshot("wrong_account", &model);
+}
+
+#[test]
+fn the_dialogs() {
+    let mut model = loaded(sample::many());
+    keys(&mut model, "Dacme\r");
+    snapshot("delete_mistyped", &model);
+    let mut model = loaded(sample::many());
+    keys(&mut model, "U");
+    snapshot("confirm_use", &model);
+    let mut model = loaded(sample::many());
+    keys(&mut model, "y");
+    snapshot("copy", &model);
+    for (name, protection) in [
+        ("key_create", crate::engine::outcome::KeyProtection::Missing),
+        ("key_open", crate::engine::outcome::KeyProtection::Passphrase),
+    ] {
+        let mut model = loaded(sample::many());
+        model.key = Some((protection, false));
+        keys(&mut model, "s");
+        snapshot(name, &model);
+    }
+}
+
+#[test]
+fn the_pages_to_read() {
+    let mut model = loaded(sample::many());
+    keys(&mut model, "jj\r");
+    snapshot("details", &model);
+    let mut model = loaded(sample::many());
+    keys(&mut model, "h");
+    let checks = sample::many().into_iter().filter_map(|c| c.last_check).collect();
+    answer(&mut model, |operation| {
+        assert!(matches!(operation, Operation::History(_)));
+        crate::engine::Outcome::History(checks)
+    });
+    snapshot("history", &model);
+    let mut model = loaded(sample::many());
+    keys(&mut model, "?");
+    snapshot("help", &model);
+    let mut model = loaded(sample::many());
+    keys(&mut model, "oom");
+    snapshot("messages", &model);
+}
+
+#[test]
+fn the_apps() {
+    let mut model = loaded(sample::many());
+    keys(&mut model, "a");
+    snapshot("apps", &model);
+    keys(&mut model, "e");
+    snapshot("app_edit", &model);
+    let mut model = loaded(vec![]);
+    model.apps = Some(vec![]);
+    keys(&mut model, "a");
+    snapshot("apps_none", &model);
+    let mut model = loaded(sample::many());
+    model.apps = Some(vec![]);
+    keys(&mut model, "s");
+    snapshot("app_needed_for_set_up", &model);
+    let mut model = loaded(sample::many());
+    keys(&mut model, "at");
+    answer(&mut model, |_| crate::engine::Outcome::AppTested(sample::app_report()));
+    snapshot("app_report", &model);
+}
+
+#[test]
+fn a_screen_that_is_too_small_says_so() {
+    for (width, height) in [(1, 1), (10, 3), (39, 24), (80, 9)] {
+        let text = screen(&sized(loaded(sample::many()), width, height));
+        assert!(text.starts_with(&"too small"[..usize::from(width.min(3))]), "{text}");
+    }
+}
+
+#[test]
+fn every_screen_is_drawn_at_every_size() {
+    let mut models = vec![loaded(sample::many()), in_setup(), loaded(vec![]), started().0];
+    for typed in ["n", "r", "D", "U", "y", "h", "a", "ae", "?", "m", "\r", "/x", "q"] {
+        let mut model = loaded(sample::many());
+        keys(&mut model, typed);
+        models.push(model);
+    }
+    for model in models {
+        for width in (1..=220).step_by(13) {
+            for height in (1..=60).step_by(7) {
+                screen(&sized(model.clone(), width, height));
+            }
+        }
+    }
+}
+
+#[test]
+fn without_colour_every_state_is_still_told_apart_and_ascii_is_ascii() {
+    let mut credential = sample::ready("acme", "production");
+    credential.username = Some("jos\u{e9}@acme.com".into());
+    let mut model = loaded(vec![credential]);
+    model.look = Look { color: false, ascii: true, demo: false };
+    let backend = TestBackend::new(80, 24);
+    let mut terminal = Terminal::new(backend).unwrap();
+    terminal.draw(|frame| super::view(&model, frame)).unwrap();
+    for cell in terminal.backend().buffer().content() {
+        assert!(cell.symbol().is_ascii());
+        assert_eq!(cell.fg, ratatui::style::Color::Reset);
+    }
+    let marks: std::collections::BTreeSet<char> =
+        crate::domain::credential::State::ALL.iter().map(|state| state.mark()).collect();
+    assert_eq!(marks.len(), crate::domain::credential::State::ALL.len());
 }

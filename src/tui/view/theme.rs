@@ -20,11 +20,13 @@ impl Theme {
     }
 
     /// Plain text.
+    #[expect(clippy::unused_self, reason = "called like the other styles")]
     pub(crate) fn plain(self) -> Style {
         Style::new()
     }
 
     /// The important word.
+    #[expect(clippy::unused_self, reason = "called like the other styles")]
     pub(crate) fn strong(self) -> Style {
         Style::new().add_modifier(Modifier::BOLD)
     }

@@ -46,8 +46,9 @@ fn draw_side_by_side(rows: &[(&str, String, String)], page: &mut Page<'_>) {
         let style = if differs { page.theme.wrong() } else { page.theme.plain() };
         page.put(3, label, dim);
         page.put_within(15, second - 1, saved, page.theme.plain());
-        page.put_within(second, page.area.width.saturating_sub(11), signed_in, style);
-        page.put_right(if differs { "different" } else { "same     " }, style);
+        let verdict = (second + 42).min(page.area.width.saturating_sub(10));
+        page.put_within(second, verdict - 1, signed_in, style);
+        page.put(verdict, if differs { "different" } else { "same" }, style);
         page.next();
     }
 }
