@@ -21,6 +21,8 @@ pub(crate) enum Effect {
     Redraw,
     /// Give the terminal back to the shell and stop, until continued.
     Suspend,
+    /// Whoever stopped us may have changed the terminal: take it anew and draw every cell.
+    Retake,
     /// Demo only: let the simulated person sign in.
     PlayPerson {
         /// The authorization request.

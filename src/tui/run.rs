@@ -126,6 +126,10 @@ impl<P: Port> Loop<P> {
                 Effect::Copy(text) => self.writer.put_ahead(&terminal::copy_sequence(&text)),
                 Effect::Redraw => self.anew = true,
                 Effect::Suspend => self.suspend().await?,
+                Effect::Retake => {
+                    self.raw.release();
+                    self.retake()?;
+                }
                 Effect::PlayPerson { url, username } => self.play(url, username),
                 Effect::Quit(code) => {
                     self.give_back().await;
@@ -249,6 +253,12 @@ impl<P: Port> Loop<P> {
         self.give_back().await;
         let stopped = rustix::process::kill_process(rustix::process::getpid(), Posix::STOP);
         stopped.map_err(std::io::Error::from)?;
+        // Only now is it certain that the stop is over: it may reach this thread late.
+        self.signals.continued().await;
+        self.retake()
+    }
+
+    fn retake(&mut self) -> Result<(), Error> {
         self.raw = RawMode::take()?;
         self.writer.put_ahead(terminal::ENTER);
         self.model.update(Message::Resize(terminal::size()), (self.settings.clock)());
@@ -301,6 +311,15 @@ impl Signals {
         ];
         let streams = kinds.into_iter().map(|(meaning, kind)| Ok((meaning, signal(kind)?)));
         Ok(Self { streams: streams.collect::<std::io::Result<_>>()? })
+    }
+
+    /// Waits for SIGCONT.
+    async fn continued(&mut self) {
+        let wanted =
+            |(meaning, _): &&mut (Option<Signal>, Stream)| *meaning == Some(Signal::Continue);
+        if let Some((_, stream)) = self.streams.iter_mut().find(wanted) {
+            stream.recv().await;
+        }
     }
 
     /// The next signal, most urgent first.

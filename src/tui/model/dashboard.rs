@@ -75,6 +75,12 @@ pub(crate) struct Dashboard {
     pub(crate) typing: bool,
     /// The parsed filter.
     filter: Filter,
+    /// How many are in which condition, so that a key does not cost a pass over all of them.
+    counts: Counts,
+    /// The time that `counts` was taken at.
+    counted_at: UnixMillis,
+    /// When time alone changes what is shown.
+    ages_at: Option<UnixMillis>,
 }
 
 /// How many credentials are in which condition.
@@ -111,6 +117,10 @@ impl Dashboard {
         let mut all = self.credentials.take().unwrap_or_default();
         match all.binary_search_by(|other| other.address.cmp(&credential.address)) {
             Ok(index) => {
+                self.counts.remove(all[index].state(self.counted_at));
+                self.counts.add(credential.state(self.counted_at));
+                let ages = changes_at(&credential, now);
+                self.ages_at = self.ages_at.into_iter().chain(ages).min();
                 all[index] = credential;
                 // Neither the rows nor their order can have changed: no pass over all of them
                 // for each of a thousand tests.
@@ -144,6 +154,7 @@ impl Dashboard {
     }
 
     fn arrange(&mut self, kept: Option<&Address>, now: UnixMillis) {
+        self.count(now);
         let all = self.credentials.as_deref().unwrap_or_default();
         let mut shown: Vec<usize> = (0..all.len())
             .filter(|index| self.filter.passes(&all[*index], now))
@@ -201,12 +212,8 @@ impl Dashboard {
 
     /// The rows on screen, each with whether the cursor is on it.
     pub(crate) fn on_screen(&self) -> impl Iterator<Item = (bool, &Credential)> {
-        let cursor = self.cursor - self.top;
-        self.shown()
-            .skip(self.top)
-            .take(self.rows)
-            .enumerate()
-            .map(move |(index, credential)| (index == cursor, credential))
+        let end = (self.top + self.rows).min(self.shown.len());
+        (self.top..end).map(|place| (place == self.cursor, &self.all()[self.shown[place]]))
     }
 
     /// How many are above and below what is on screen.
@@ -341,32 +348,55 @@ impl Dashboard {
     }
 
     /// How many are in which condition.
-    pub(crate) fn counts(&self, now: UnixMillis) -> Counts {
-        let mut counts = Counts { all: self.all().len(), ..Counts::default() };
-        for credential in self.all() {
-            match credential.state(now) {
-                State::Ready => counts.ready += 1,
-                State::Unreachable => counts.unreachable += 1,
-                State::Untested => counts.untested += 1,
-                _ => counts.need_you += 1,
-            }
-        }
-        counts
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
     }
 
     /// When time alone changes what is shown: a refresh's deadline, or a pending set-up's last
     /// minutes. `None` when nothing ages.
-    pub(crate) fn ages_at(&self, now: UnixMillis) -> Option<UnixMillis> {
-        let intents = self.all().iter().filter_map(|credential| {
-            let deadline = credential.intent.as_ref()?.deadline.plus(Duration::from_millis(1));
-            (deadline > now).then_some(deadline)
-        });
-        let countdowns = self.all().iter().filter_map(|credential| {
-            let pending = credential.pending_authorization(now)?;
-            Some(next_minute(pending.expires_at, now))
-        });
-        intents.chain(countdowns).min()
+    pub(crate) fn ages_at(&self) -> Option<UnixMillis> {
+        self.ages_at
     }
+
+    fn count(&mut self, now: UnixMillis) {
+        let mut counts = Counts::default();
+        for credential in self.all() {
+            counts.add(credential.state(now));
+        }
+        let ages_at = self.all().iter().filter_map(|credential| changes_at(credential, now)).min();
+        (self.counts, self.counted_at, self.ages_at) = (counts, now, ages_at);
+    }
+}
+
+impl Counts {
+    fn add(&mut self, state: State) {
+        self.all += 1;
+        *self.of(state) += 1;
+    }
+
+    fn remove(&mut self, state: State) {
+        self.all = self.all.saturating_sub(1);
+        let count = self.of(state);
+        *count = count.saturating_sub(1);
+    }
+
+    fn of(&mut self, state: State) -> &mut usize {
+        match state {
+            State::Ready => &mut self.ready,
+            State::Unreachable => &mut self.unreachable,
+            State::Untested => &mut self.untested,
+            _ => &mut self.need_you,
+        }
+    }
+}
+
+/// When time alone changes what is shown of a credential.
+fn changes_at(credential: &Credential, now: UnixMillis) -> Option<UnixMillis> {
+    let deadline = credential.intent.as_ref().map(|intent| intent.deadline);
+    let deadline = deadline.map(|at| at.plus(Duration::from_millis(1))).filter(|at| *at > now);
+    let pending = credential.pending_authorization(now);
+    let minute = pending.map(|pending| next_minute(pending.expires_at, now));
+    deadline.into_iter().chain(minute).min()
 }
 
 /// When the words of a countdown to `end` change next: each minute, or each hour when it is far.
@@ -398,83 +428,4 @@ fn urgency(state: State) -> u8 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tui::model::sample;
-
-    fn loaded(rows: usize) -> Dashboard {
-        let mut dashboard = Dashboard::default();
-        dashboard.set_rows(rows);
-        dashboard.replace(sample::many(), sample::NOW);
-        dashboard
-    }
-
-    #[test]
-    fn the_cursor_stays_on_its_credential_when_the_list_changes() {
-        let mut dashboard = loaded(8);
-        dashboard.move_by(4, sample::NOW);
-        let address = dashboard.selected().unwrap().address.clone();
-        let fewer = sample::many().into_iter().skip(2).collect();
-        dashboard.replace(fewer, sample::NOW);
-        assert_eq!(dashboard.selected().unwrap().address, address);
-        dashboard.replace(vec![], sample::NOW);
-        assert_eq!((dashboard.selected(), dashboard.rested()), (None, None));
-    }
-
-    #[test]
-    fn the_panel_follows_only_when_the_cursor_rests() {
-        let mut dashboard = loaded(8);
-        let first = dashboard.rested().unwrap().address.clone();
-        dashboard.move_by(1, sample::NOW);
-        assert_eq!(dashboard.rested().unwrap().address, first);
-        assert_eq!(dashboard.follow_at(), Some(sample::NOW.plus(REST)));
-        dashboard.follow();
-        assert_ne!(dashboard.rested().unwrap().address, first);
-        assert_eq!(dashboard.follow_at(), None);
-    }
-
-    #[test]
-    fn at_an_edge_the_list_moves_by_half_a_screen() {
-        let mut dashboard = loaded(4);
-        for _ in 0..4 {
-            dashboard.move_by(1, sample::NOW);
-        }
-        assert_eq!(dashboard.off_screen(), (2, 2));
-        let marked = dashboard.on_screen().position(|(under_cursor, _)| under_cursor);
-        assert_eq!(marked, Some(2));
-    }
-
-    #[test]
-    fn a_new_credential_is_selected_though_a_filter_hides_it() {
-        let mut dashboard = loaded(8);
-        dashboard.set_filter("acme");
-        dashboard.rearrange(sample::NOW);
-        assert_eq!(dashboard.shown().len(), 2);
-        let hidden = sample::address("umbrella", "production");
-        dashboard.select(&hidden, sample::NOW);
-        assert_eq!(dashboard.selected().unwrap().address, hidden);
-        assert!(!dashboard.is_filtered());
-    }
-
-    #[test]
-    fn nothing_ages_unless_a_countdown_is_shown() {
-        let mut dashboard = Dashboard::default();
-        dashboard.replace(vec![sample::ready("acme", "production")], sample::NOW);
-        assert_eq!(dashboard.ages_at(sample::NOW), None);
-        dashboard.replace(sample::many(), sample::NOW);
-        let next = dashboard.ages_at(sample::NOW).unwrap();
-        assert!(next > sample::NOW && next.since(sample::NOW) <= Duration::from_secs(61));
-    }
-
-    #[test]
-    fn marks_are_kept_by_address_and_a_range_goes_to_the_last_mark() {
-        let mut dashboard = loaded(8);
-        dashboard.toggle_mark(sample::NOW);
-        dashboard.move_by(2, sample::NOW);
-        dashboard.mark_range();
-        assert_eq!(dashboard.marked.len(), 4);
-        dashboard.replace(sample::many().into_iter().take(2).collect(), sample::NOW);
-        assert_eq!(dashboard.marked.len(), 2);
-        assert_eq!(dashboard.many().len(), 2);
-    }
-}
+mod tests;

@@ -11,7 +11,7 @@ use crate::tui::keymap::{self, FormIntent, Intent};
 use crate::tui::model::apps::{AppForm, AppsScreen};
 use crate::tui::model::dialog::{ConfirmDialog, DeleteDialog, KeyDialog, Question};
 use crate::tui::model::form::Form;
-use crate::tui::model::notice::Tone;
+use crate::tui::model::notice::{Tone, grouped};
 use crate::tui::model::setup::{self, Setup};
 use crate::tui::model::{Model, Screen};
 
@@ -69,7 +69,7 @@ impl Model {
                 self.bar = !self.bar;
                 self.fit();
             }
-            Intent::Back => self.back(),
+            Intent::Back => return self.back(),
             Intent::New => self.screens.push(Screen::Form(Box::new(Form::for_new()))),
             Intent::Apps => self.screens.push(Screen::Apps(AppsScreen::default())),
             Intent::Help => self.screens.push(Screen::Help(0)),
@@ -87,8 +87,13 @@ impl Model {
         Vec::new()
     }
 
-    fn back(&mut self) {
-        if !self.dashboard.marked.is_empty() {
+    /// Takes away what is most in the way: tests that wait, marks, the filter, the notice.
+    fn back(&mut self) -> Vec<Effect> {
+        let left_out = self.jobs.forget_waiting();
+        if left_out > 0 {
+            let text = format!("{} tests are left out; those under way end", grouped(left_out));
+            self.say(Tone::Plain, text, "");
+        } else if !self.dashboard.marked.is_empty() {
             self.dashboard.marked.clear();
         } else if self.dashboard.is_filtered() {
             self.dashboard.problems_only = false;
@@ -97,6 +102,7 @@ impl Model {
         } else {
             self.notices.dismiss();
         }
+        Vec::new()
     }
 
     fn act_on_row(&mut self, intent: Intent, selected: &Credential) -> Vec<Effect> {

@@ -100,13 +100,20 @@ impl Jobs {
     }
 
     /// Every job under way.
+    #[cfg(test)]
     pub(crate) fn running(&self) -> impl ExactSizeIterator<Item = (&JobId, &Job)> {
         self.running.iter()
     }
 
-    /// Forgets the lined-up tests.
-    pub(crate) fn forget_waiting(&mut self) {
-        self.waiting.clear();
+    /// Forgets the lined-up tests; answers how many.
+    pub(crate) fn forget_waiting(&mut self) -> u64 {
+        let waiting = std::mem::take(&mut self.waiting);
+        u64::try_from(waiting.len()).unwrap_or(u64::MAX)
+    }
+
+    /// The job that asks exactly this.
+    pub(crate) fn asking(&self, operation: &Operation) -> Option<JobId> {
+        self.running.iter().find(|(_, job)| job.operation == *operation).map(|(job, _)| *job)
     }
 }
 

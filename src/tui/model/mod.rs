@@ -119,6 +119,8 @@ pub(crate) struct Model {
     pub(crate) bar: bool,
     /// Whether the list changed while it was being fetched.
     list_again: bool,
+    /// Whether to stop once no exchange is under way.
+    stop_later: bool,
 }
 
 impl Model {
@@ -144,6 +146,7 @@ impl Model {
             notices: Notices::default(),
             bar: true,
             list_again: false,
+            stop_later: false,
         };
         model.fit();
         model
@@ -174,16 +177,40 @@ impl Model {
                 if self.dashboard.follow_at().is_some_and(|at| at <= self.now) {
                     self.dashboard.follow();
                 }
-                if self.dashboard.is_filtered() {
+                if self.dashboard.ages_at().is_some_and(|at| at <= self.now) {
                     self.dashboard.rearrange(self.now);
                 }
                 Vec::new()
             }
+            Message::Signal(Signal::Suspend) => self.suspend(),
             Message::Signal(signal) => vec![answer_signal(signal)],
             Message::Person(answer) => self.person(answer),
         };
         effects.extend(self.start_tests());
+        if self.stop_later && !self.exchanges() {
+            self.stop_later = false;
+            effects.push(Effect::Suspend);
+        }
         effects
+    }
+
+    /// Stops, but not in the middle of an exchange: a rotated token has to become durable first.
+    fn suspend(&mut self) -> Vec<Effect> {
+        if !self.exchanges() {
+            return vec![Effect::Suspend];
+        }
+        self.stop_later = true;
+        self.say(Tone::Plain, "suspends as soon as Salesforce has answered".into(), "");
+        Vec::new()
+    }
+
+    fn exchanges(&self) -> bool {
+        self.jobs.any(|operation| {
+            matches!(
+                operation,
+                Operation::BeginSetup(_) | Operation::CompleteSetup(_) | Operation::Test(_)
+            )
+        })
     }
 
     /// When time alone changes what is shown, so that the loop sleeps until then; `None` when
@@ -192,7 +219,7 @@ impl Model {
         let shown = self.screens.last();
         let follow = self.dashboard.follow_at();
         let ages = match shown {
-            None | Some(Screen::Details(..)) => self.dashboard.ages_at(self.now),
+            None | Some(Screen::Details(..)) => self.dashboard.ages_at(),
             Some(Screen::Setup(setup)) => setup
                 .started
                 .as_ref()
@@ -305,7 +332,7 @@ impl Model {
     fn act(&mut self, intent: Intent) -> Vec<Effect> {
         match intent {
             Intent::Quit => self.quit(),
-            Intent::Suspend => vec![Effect::Suspend],
+            Intent::Suspend => self.suspend(),
             Intent::Redraw => vec![Effect::Redraw],
             other => self.act_on_list(other),
         }
@@ -322,6 +349,6 @@ fn answer_signal(signal: Signal) -> Effect {
         Signal::Interrupt => Effect::Quit(130),
         Signal::HangUp => Effect::LetGo(129),
         Signal::Suspend => Effect::Suspend,
-        Signal::Continue => Effect::Redraw,
+        Signal::Continue => Effect::Retake,
     }
 }

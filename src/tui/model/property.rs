@@ -131,8 +131,14 @@ proptest! {
                 }
             };
             for effect in model.update(message, now) {
-                if let Effect::Submit { job, .. } = effect {
-                    prop_assert!(open.insert(job), "a job's number was used twice");
+                match effect {
+                    Effect::Submit { job, .. } => {
+                        prop_assert!(open.insert(job), "a job's number was used twice");
+                    }
+                    Effect::Cancel(job) => {
+                        prop_assert!(open.remove(&job), "no such job was to be cancelled");
+                    }
+                    _ => {}
                 }
             }
             let running: BTreeSet<JobId> = model.jobs.running().map(|(job, _)| *job).collect();

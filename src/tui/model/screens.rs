@@ -313,11 +313,25 @@ impl Model {
         let intent = keymap::reading(key);
         if intent == Some(ReadIntent::Leave) {
             let closed = self.screens.pop();
-            // On the way back from the details, a key of the list is not lost.
-            if let (Some(Screen::Details(..)), Key::Char('?')) = (closed, key) {
-                self.screens.push(Screen::Help(0));
-            }
-            return Vec::new();
+            return match closed {
+                // On the way back from the details, a key of the list is not lost.
+                Some(Screen::Details(..)) if key == Key::Char('?') => {
+                    self.screens.push(Screen::Help(0));
+                    Vec::new()
+                }
+                // Nobody waits for this answer any more.
+                Some(Screen::History(address, None, _)) => {
+                    let asked = Operation::History(Selection::exactly(&address));
+                    let job = self.jobs.asking(&asked);
+                    job.map(|job| {
+                        self.jobs.end(job);
+                        Effect::Cancel(job)
+                    })
+                    .into_iter()
+                    .collect()
+                }
+                _ => Vec::new(),
+            };
         }
         let lines = usize::from(self.size.height);
         match (self.screens.last_mut(), intent) {

@@ -338,12 +338,23 @@ fn signals_end_with_their_exit_codes_and_a_hang_up_lets_go() {
         (Signal::Interrupt, Effect::Quit(130)),
         (Signal::HangUp, Effect::LetGo(129)),
         (Signal::Suspend, Effect::Suspend),
-        (Signal::Continue, Effect::Redraw),
+        (Signal::Continue, Effect::Retake),
     ];
     for (signal, effect) in table {
         let mut model = in_setup();
         assert_eq!(model.update(Message::Signal(signal), sample::NOW), [effect]);
     }
+}
+
+#[test]
+fn a_suspend_waits_for_the_answer_of_salesforce() {
+    let mut model = loaded(sample::many());
+    assert_eq!(press(&mut model, Key::Ctrl('z')), [Effect::Suspend]);
+    keys(&mut model, "t");
+    assert_eq!(model.update(Message::Signal(Signal::Suspend), sample::NOW), []);
+    let effects = deny(&mut model, failure("no answer", "", FailureDetail::None));
+    assert_eq!(effects.last(), Some(&Effect::Suspend));
+    assert!(!press(&mut model, Key::Down).contains(&Effect::Suspend));
 }
 
 #[test]
@@ -354,6 +365,24 @@ fn quitting_asks_while_an_exchange_runs_and_a_second_press_leaves() {
     paste(&mut model, "https://login.salesforce.com/x?code=aPrxCanary&state=s");
     assert_eq!(press(&mut model, Key::Ctrl('c')), []);
     assert_eq!(press(&mut model, Key::Ctrl('c')), [Effect::Quit(0)]);
+}
+
+#[test]
+fn escape_leaves_out_the_tests_that_wait() {
+    let mut model = loaded(sample::numbered(300));
+    assert_eq!(submitted(&keys(&mut model, "T\t\r")).len(), 128);
+    press(&mut model, Key::Esc);
+    assert_eq!(model.jobs.tests_left(), 128);
+    assert!(model.notices.newest().unwrap().text.starts_with("172 tests are left out"));
+}
+
+#[test]
+fn a_page_that_is_left_early_cancels_what_it_asked() {
+    let mut model = loaded(sample::many());
+    let effects = keys(&mut model, "h");
+    let [Effect::Submit { job, .. }] = effects[..] else { panic!("{effects:?}") };
+    assert_eq!(press(&mut model, Key::Esc), [Effect::Cancel(job)]);
+    assert_eq!(model.jobs.running().len(), 0);
 }
 
 #[test]

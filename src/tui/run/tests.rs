@@ -148,6 +148,17 @@ impl Terminal80 {
         self.bytes.windows(LEAVE.len()).any(|window| window == LEAVE)
     }
 
+    /// How often its threads were woken so far.
+    fn wake_ups(&self) -> u64 {
+        let tasks = format!("/proc/{}/task", self.process().as_raw_nonzero());
+        let switches = |task: std::fs::DirEntry| {
+            let status = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
+            let line = status.lines().find(|line| line.starts_with("voluntary_ctxt")).unwrap_or("");
+            line.split_whitespace().last().and_then(|count| count.parse::<u64>().ok()).unwrap_or(0)
+        };
+        std::fs::read_dir(tasks).unwrap().flatten().map(switches).sum()
+    }
+
     fn state(&self) -> char {
         let path = format!("/proc/{}/stat", self.process().as_raw_nonzero());
         let stat = std::fs::read_to_string(path).unwrap();
@@ -166,12 +177,35 @@ impl Drop for Terminal80 {
 fn the_first_screen_needs_no_answer_of_the_terminal_and_q_gives_it_back() {
     let mut terminal = Terminal80::start();
     terminal.shows("8 credentials");
+    let start = terminal.bytes.windows(8).position(|window| window == b"\x1b[?1049h").unwrap();
+    let drawn = terminal.bytes.len() - start;
+    println!("from the start to the list: {drawn} bytes");
+    assert!(drawn <= 2_600, "{drawn} bytes");
     for question in ["\x1b[6n", "\x1b[c", "\x1b[?u", "\x1b[>c", "\x1b]11;?", "\x1b[18t"] {
         assert!(!String::from_utf8_lossy(&terminal.bytes).contains(question));
     }
     terminal.press(b"q");
     assert_eq!(terminal.ended(), 0);
     assert!(terminal.is_given_back());
+}
+
+#[test]
+fn while_nothing_happens_no_thread_wakes_up_and_no_byte_is_written() {
+    let mut terminal = Terminal80::start();
+    terminal.shows("8 credentials");
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let (bytes, before) = (terminal.bytes.len(), terminal.wake_ups());
+        for _ in 0..25 {
+            terminal.read();
+        }
+        if (bytes, before) == (terminal.bytes.len(), terminal.wake_ups()) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "it never rests");
+    }
+    terminal.press(b"q");
+    assert_eq!(terminal.ended(), 0);
 }
 
 #[test]

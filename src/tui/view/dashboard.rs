@@ -83,7 +83,7 @@ fn draw_header(model: &Model, geometry: &Geometry, page: &mut Page<'_>) {
     let compact = geometry.shape == Shape::Compact;
     let (strong, plain) = (page.theme.strong(), page.theme.plain());
     let mut x = page.put(1, "orgkey", strong) + 2;
-    let counts = model.dashboard.counts(model.now);
+    let counts = model.dashboard.counts();
     let all = counts.all;
     if !model.dashboard.is_loaded() {
         return;

@@ -25,7 +25,10 @@ pub(super) fn draw(model: &Model, setup: &Setup, page: &mut Page<'_>) -> Option<
             draw_address(setup, started, page);
             let cursor = draw_field(setup, *stage, page);
             draw_problem(setup, page);
-            if setup.problem.is_none() && *stage == Stage::Waiting {
+            if setup.is_expired(model.now) {
+                let text = "! the time for this sign-in is over; s makes a fresh address";
+                page.text(1, text, page.theme.wrong());
+            } else if setup.problem.is_none() && *stage == Stage::Waiting {
                 let text = "Nothing is stored unless the account that signs in is the one saved.";
                 page.text(1, text, page.theme.dim());
             }

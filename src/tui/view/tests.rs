@@ -130,6 +130,9 @@ fn the_set_up_pane_from_its_beginning_to_a_wrong_account() {
     snapshot("setup_starting", &starting);
     let mut model = in_setup();
     snapshot("setup_waiting", &model);
+    let mut expired = model.clone();
+    expired.update(Message::Deadline, sample::NOW.plus(std::time::Duration::from_secs(900)));
+    snapshot("setup_expired", &expired);
     keys(&mut model, "v");
     snapshot("setup_plain", &model);
     keys(&mut model, "v\r");
