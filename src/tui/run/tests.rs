@@ -134,7 +134,8 @@ impl Terminal80 {
         let deadline = Instant::now() + LIMIT;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                while let Ok(bytes) = self.output.try_recv() {
+                // What it wrote last may still be on its way: the line is read to its end.
+                while let Ok(bytes) = self.output.recv_timeout(LIMIT) {
                     self.bytes.extend(bytes);
                 }
                 return status.exit_code();
