@@ -67,7 +67,11 @@ pub(crate) enum Command {
     /// Run a simulated Salesforce on this machine, for trying things out
     Simulate(Simulate),
     /// Try everything on a simulated Salesforce, in a throw-away home
-    Demo,
+    Demo {
+        /// Walk through the seven steps as plain prompts instead of the dashboard
+        #[arg(long)]
+        linear: bool,
+    },
     /// Print a completion script for a shell
     Completions {
         /// Which shell

@@ -18,17 +18,18 @@ use crate::engine::{Engine, Failure, Operation, Outcome, Selection, Settings, ex
 use crate::platform;
 use crate::platform::terminal;
 use crate::simulator::{Facts, Options, Person, Simulator};
+use crate::tui;
 
 use super::args::Arguments;
 use super::context::{Context, hidden, visible};
 use super::output::{Done, Ended, Output};
-use super::{perform, signals, simulate, unexpected, usage_failure};
+use super::{dashboard, perform, signals, simulate, unexpected, usage_failure};
 
 /// The app of the simulated orgs that needs no secret.
 const DEMO_APP: &str = "3MVG9simulated.orgkey_public";
 
-/// Runs the demo.
-pub(crate) fn run(output: Output) -> Done {
+/// Runs the demo: the dashboard, or with `linear` the seven steps as plain prompts.
+pub(crate) fn run(linear: bool, output: Output) -> Done {
     if !terminal::stdin_is_terminal() || output.json {
         return Err(usage_failure(
             "the demo is a conversation on a terminal",
@@ -42,6 +43,10 @@ pub(crate) fn run(output: Output) -> Done {
         let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
         let simulator = simulate::start(Options { listen }).await?;
         let engine = open_engine(&home.path, simulator.facts())?;
+        if !linear {
+            let person = Box::new(SimulatedPerson(simulator.person()));
+            return dashboard::show(engine, Some(person)).await;
+        }
         let walk = Walk { context: Context { engine: Arc::clone(&engine), output }, simulator };
         tokio::select! {
             done = walk.all() => done,
@@ -66,6 +71,19 @@ pub(crate) fn open_engine(home: &Path, facts: &Facts) -> Result<Arc<Engine>, End
         .map_err(|error| Failure::from(crate::engine::Error::from(error)))?;
     let settings = Settings { locations, config, passphrase_file: None, identity_file: None };
     Ok(Engine::open(settings).map_err(Failure::from)?)
+}
+
+/// The simulated person at the browser, as the dashboard sees it.
+struct SimulatedPerson(Person);
+
+impl tui::Person for SimulatedPerson {
+    fn sign_in(&self, url: String, username: Option<String>) -> tui::SignIn {
+        let person = self.0.clone();
+        Box::pin(async move {
+            let ended_at = person.sign_in(&url, username.as_deref()).await;
+            ended_at.map(Sensitive::new).map_err(|error| error.to_string())
+        })
+    }
 }
 
 /// A private folder that goes away with this value.

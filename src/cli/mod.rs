@@ -7,6 +7,7 @@ mod app;
 mod args;
 mod bulk;
 mod context;
+mod dashboard;
 mod demo;
 mod edit;
 mod key;
@@ -89,15 +90,16 @@ fn usage_failure(message: &str, remedy: &str) -> Failure {
 
 fn dispatch(arguments: Arguments, output: Output) -> Done {
     match arguments.command {
-        None => Err(usage_failure(
-            "the dashboard needs a terminal, and a command was not given",
+        None if output.json || !has_terminal() => Err(usage_failure(
+            "the dashboard needs a terminal, and no command was given",
             "see orgkey --help for the commands",
         )
         .into()),
+        None => dashboard::run(settings()?),
         Some(Command::Completions { shell }) => completions(shell, output),
         Some(Command::Man) => man(output),
         Some(Command::Simulate(simulate)) => simulate::run(&simulate, output),
-        Some(Command::Demo) => demo::run(output),
+        Some(Command::Demo { linear }) => demo::run(linear, output),
         Some(Command::Token(token)) => token::run(token, settings()?, output),
         Some(command) => {
             let settings = settings()?;
@@ -123,10 +125,15 @@ async fn perform(command: Command, context: &Context) -> Done {
         // These need no engine, or bring their own.
         Command::Token(_)
         | Command::Simulate(_)
-        | Command::Demo
+        | Command::Demo { .. }
         | Command::Completions { .. }
         | Command::Man => Ok(()),
     }
+}
+
+/// Whether keys can be read and screens be shown.
+fn has_terminal() -> bool {
+    platform::terminal::stdin_is_terminal() && platform::terminal::stdout_is_terminal()
 }
 
 /// Reads where everything lies, config.toml, and which file opens the key.

@@ -14,7 +14,7 @@ use crate::domain::name::Address;
 use crate::domain::time::UnixMillis;
 use crate::domain::token::{Expiry, Generation};
 
-/// Gives an enum of plain words its text form, both ways.
+/// Gives an enum of plain words its text form; with `readable` also the way back from the store.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$doc])*
@@ -24,22 +24,28 @@ macro_rules! words {
 
         impl $name {
             /// Every value, in the order of product.md.
+            #[cfg(test)]
             pub(crate) const ALL: &[Self] = &[$(Self::$variant,)+];
 
             /// The word in JSON and in the store.
             pub(crate) fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)+ }
             }
-
-            /// Reads the word.
-            pub(crate) fn parse(text: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|value| value.as_str() == text)
-            }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.pad(self.as_str())
+            }
+        }
+    };
+    (readable $(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        words!($(#[$doc])* $name { $($(#[$variant_doc])* $variant = $word,)+ });
+
+        impl $name {
+            /// Reads the word.
+            pub(crate) fn parse(text: &str) -> Option<Self> {
+                match text { $($word => Some(Self::$variant),)+ _ => None }
             }
         }
     };
@@ -101,7 +107,7 @@ impl State {
     }
 }
 
-words!(
+words!(readable
     /// Why a credential needs to be set up again.
     Cause {
         /// It never had a token.
@@ -121,7 +127,7 @@ words!(
     }
 );
 
-words!(
+words!(readable
     /// How a check of a credential ended: an access test, a refresh or a sign-in.
     CheckOutcome {
         /// The call passed.
@@ -141,7 +147,7 @@ words!(
     }
 );
 
-words!(
+words!(readable
     /// What kind of contact with Salesforce a check was.
     CheckKind {
         /// An access test.
@@ -322,5 +328,35 @@ impl Credential {
             }
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_read_back_as_they_are_written() {
+        for cause in Cause::ALL {
+            assert_eq!(Cause::parse(cause.as_str()), Some(*cause));
+            let json = serde_json::to_string(cause).unwrap();
+            assert_eq!(json, format!("\"{cause}\""));
+        }
+        for outcome in CheckOutcome::ALL {
+            assert_eq!(CheckOutcome::parse(outcome.as_str()), Some(*outcome));
+            assert_eq!(serde_json::to_string(outcome).unwrap(), format!("\"{outcome}\""));
+        }
+        for kind in CheckKind::ALL {
+            assert_eq!(CheckKind::parse(kind.as_str()), Some(*kind));
+        }
+        assert_eq!(Cause::parse("nonsense"), None);
+    }
+
+    #[test]
+    fn each_state_has_a_mark_of_its_own() {
+        let mut marks: Vec<char> = State::ALL.iter().map(|state| state.mark()).collect();
+        marks.sort_unstable();
+        marks.dedup();
+        assert_eq!(marks.len(), State::ALL.len());
     }
 }

@@ -2,7 +2,7 @@
 //! the response, and neither opens a socket nor reads a clock nor makes a random number.
 //!
 //! `net` carries the requests; the engine brings both together. Refusals become
-//! [`Fault`](crate::domain::fault::Fault)s here, so that nobody else reads an error body.
+//! [`Fault`]s here, so that nobody else reads an error body.
 
 pub(crate) mod authorization_code;
 pub(crate) mod identity;

@@ -238,7 +238,7 @@ impl AppForm {
         Wish::Send(vec![if self.editing.is_some() {
             Operation::EditApp(request)
         } else {
-            Operation::AddApp(request)
+            Operation::AddApps(vec![request])
         }])
     }
 
@@ -275,7 +275,10 @@ mod tests {
         form.paste(&Sensitive::new("ABCDEF0123".into()));
         form.focus = AppFocus::Save;
         let Wish::Send(operations) = form.key(FormIntent::Activate) else { panic!("refused") };
-        let [Operation::AddApp(request)] = operations.as_slice() else { panic!("{operations:?}") };
+        let [Operation::AddApps(requests)] = operations.as_slice() else {
+            panic!("{operations:?}")
+        };
+        let [request] = requests.as_slice() else { panic!("{requests:?}") };
         assert_eq!(request.client_secret, Some(Sensitive::new("ABCDEF0123".into())));
         assert!(!format!("{operations:?}").contains("ABCDEF"));
     }

@@ -383,6 +383,7 @@ impl Form {
                     username: some(&values.username),
                     login_url: some(&values.login_url),
                     app: some(&values.app),
+                    inline_app: None,
                     tags: values.tag_list(),
                     reason: None,
                     line: None,

@@ -295,6 +295,10 @@ impl Model {
                 }
                 Vec::new()
             }
+            Event::Note(note) => {
+                self.say(Tone::Plain, note, "");
+                Vec::new()
+            }
             Event::Done(result) => match self.jobs.end(job) {
                 Some(ended) => self.done(ended.operation, result),
                 None => Vec::new(),

@@ -35,7 +35,7 @@ impl Model {
                 }
             }
             (Operation::Apps, Outcome::Apps(apps)) => self.apps = Some(apps),
-            (Operation::AddApp(_) | Operation::EditApp(_), Outcome::Apps(apps)) => {
+            (Operation::AddApps(_) | Operation::EditApp(_), Outcome::Apps(apps)) => {
                 return self.app_saved(&apps);
             }
             (Operation::DeleteApp(name), Outcome::Done) => {
@@ -263,7 +263,7 @@ impl Model {
                 {
                     form.fail(failure);
                 }
-                (Operation::AddApp(_) | Operation::EditApp(_), Screen::AppForm(form)) => {
+                (Operation::AddApps(_) | Operation::EditApp(_), Screen::AppForm(form)) => {
                     form.fail(failure);
                 }
                 (

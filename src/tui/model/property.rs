@@ -87,7 +87,7 @@ fn good_answer(operation: &Operation) -> Outcome {
             replaced: Revocation::Draining,
         })),
         Operation::Test(_) => Outcome::Tested(TestReport { address, check, api_requests: None }),
-        Operation::Apps | Operation::AddApp(_) | Operation::EditApp(_) => {
+        Operation::Apps | Operation::AddApps(_) | Operation::EditApp(_) => {
             Outcome::Apps(vec![sample::app()])
         }
         Operation::DeleteApp(_) => Outcome::Done,

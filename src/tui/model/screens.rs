@@ -81,7 +81,10 @@ impl Model {
                     // A client secret is sealed, so the key has to be there.
                     let needs_key = matches!(
                         &operation,
-                        Operation::AddApp(app) | Operation::EditApp(app) if app.client_secret.is_some()
+                        Operation::EditApp(app) if app.client_secret.is_some()
+                    ) || matches!(
+                        &operation,
+                        Operation::AddApps(apps) if apps.iter().any(|app| app.client_secret.is_some())
                     );
                     let asked =
                         if needs_key { self.ask_with_key(operation) } else { self.ask(operation) };
@@ -200,7 +203,7 @@ impl Model {
             (Operation::CompleteSetup(_), Some(Screen::Setup(setup))) => {
                 setup.stage = Stage::Waiting;
             }
-            (Operation::AddApp(_) | Operation::EditApp(_), Some(Screen::AppForm(form))) => {
+            (Operation::AddApps(_) | Operation::EditApp(_), Some(Screen::AppForm(form))) => {
                 form.saving = false;
             }
             _ => {}
