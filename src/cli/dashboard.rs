@@ -1,7 +1,6 @@
 //! The dashboard on the engine of this process.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -11,9 +10,6 @@ use crate::tui::{self, Person, Port};
 
 use super::output::{Done, Ended};
 use super::signals;
-
-/// Longest life after the terminal has gone: an exchange's deadline and the commit after it.
-const LAST_EXCHANGE: Duration = Duration::from_secs(25);
 
 /// The engine in this process, as the dashboard sees it.
 struct InProcess(Arc<Engine>);
@@ -48,7 +44,7 @@ pub(crate) async fn show(engine: Arc<Engine>, person: Option<Box<dyn Person>>) -
         host_policy: engine.settings().config.host_policy(),
     };
     let shown = tui::run(InProcess(Arc::clone(&engine)), settings).await;
-    let _ = tokio::time::timeout(LAST_EXCHANGE, engine.settled()).await;
+    signals::close(&engine).await;
     match shown {
         Ok(0) => Ok(()),
         Ok(code) => Err(Ended::Code(code)),

@@ -48,13 +48,12 @@ pub(crate) fn run(linear: bool, output: Output) -> Done {
             return dashboard::show(engine, Some(person)).await;
         }
         let walk = Walk { context: Context { engine: Arc::clone(&engine), output }, simulator };
-        tokio::select! {
+        let done = tokio::select! {
             done = walk.all() => done,
-            code = signals::ended_by_signal() => {
-                engine.settled().await;
-                Err(Ended::Code(code))
-            }
-        }
+            code = signals::ended_by_signal() => Err(Ended::Code(code)),
+        };
+        signals::close(&engine).await;
+        done
     });
     runtime.shutdown_background();
     result

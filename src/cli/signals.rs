@@ -26,17 +26,23 @@ pub(crate) fn block_on<F: Future<Output = Done>>(
     let result = runtime.block_on(async {
         let engine = Engine::open(settings).map_err(Failure::from)?;
         let work = command(Arc::clone(&engine));
-        tokio::select! {
+        let done = tokio::select! {
             done = work => done,
-            code = ended_by_signal() => {
-                let _ = tokio::time::timeout(LAST_EXCHANGE, engine.settled()).await;
-                Err(Ended::Code(code))
-            }
-        }
+            code = ended_by_signal() => Err(Ended::Code(code)),
+        };
+        close(&engine).await;
+        done
     });
     // A thread that waits for a key press must not keep the process.
     runtime.shutdown_background();
     result
+}
+
+/// Waits for what was sent to Salesforce to become durable, and closes the store.
+pub(crate) async fn close(engine: &Engine) {
+    // What takes longer than an exchange may is not worth the wait: the store heals at the next
+    // start.
+    let _ = tokio::time::timeout(LAST_EXCHANGE, engine.close()).await;
 }
 
 /// The runtime.

@@ -2,7 +2,6 @@
 
 use secrecy::SecretString;
 
-use crate::config::settings::Config;
 use crate::domain::app::{
     App, AppOrigin, DEFAULT_SCOPES, Rotation, check_client_id, check_redirect_uri,
 };
@@ -18,15 +17,7 @@ use crate::engine::outcome::{AppFinding, AppReport, Field};
 use crate::engine::{Engine, Outcome};
 use crate::oauth::authorization_code::{AuthorizationRequest, PkcePair, VERIFIER_BYTES};
 use crate::platform;
-use crate::store::{NewApp, SealedSecret, Store, new_record_id};
-
-/// Finds an app: in config.toml, else in the store.
-pub(super) fn find_app(store: &Store, config: &Config, name: &str) -> Result<Option<App>, Error> {
-    match config.app(name) {
-        Some(app) => Ok(Some(app.clone())),
-        None => Ok(store.app(name)?),
-    }
-}
+use crate::store::{NewApp, SealedSecret, new_record_id};
 
 impl Engine {
     /// All apps, by name. The same name in both places is an error that names both.

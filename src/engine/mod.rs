@@ -165,6 +165,13 @@ impl Engine {
         result
     }
 
+    /// Ends in order: what was sent becomes durable, then the store is closed. What is asked after
+    /// that fails.
+    pub(crate) async fn close(&self) {
+        self.settled().await;
+        self.store.close().await;
+    }
+
     /// What it was made with.
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
@@ -285,7 +292,7 @@ fn open_store(locations: &Locations, durability: Durability) -> Result<Store, Er
         Err(error) if error.is_there_already() => platform::files::check_private(&path)?,
         Err(error) => return Err(error.into()),
     }
-    Ok(Store::open(&path, durability, &platform::who::host_mark())?)
+    Ok(Store::open(&path, durability, platform::who::host_mark)?)
 }
 
 /// How the HTTP client is made: what the configuration says, within the program's own limits.

@@ -158,7 +158,7 @@ impl Engine {
         seen: Generation,
     ) -> Result<Option<Spending>, Error> {
         let row = self.reload(credential).await?;
-        refuse_held(&row)?;
+        refuse_held(&row.credential.address, row.credential.held.as_deref())?;
         let address = row.credential.address.clone();
         let (stored, intent) = self
             .store

@@ -20,23 +20,34 @@ pub(crate) fn select(
     selection: &Selection,
     plain: PlainName,
 ) -> Result<CredentialRow, Error> {
+    let rows = store.credentials_of(&selection.target.name)?;
+    choose(rows, |row| &row.credential.address, selection, plain)
+}
+
+/// Picks the one that is meant from the rows of a connection, the one in use first.
+pub(crate) fn choose<T>(
+    rows: Vec<T>,
+    address_of: impl Fn(&T) -> &Address,
+    selection: &Selection,
+    plain: PlainName,
+) -> Result<T, Error> {
     let target = &selection.target;
-    let rows = store.credentials_of(&target.name)?;
     let not_found = || Error::NotFound(target.to_string());
-    let saved: Vec<Address> = rows.iter().map(|row| row.credential.address.clone()).collect();
     let row = match target.environment {
         Some(wanted) => rows
             .into_iter()
-            .find(|row| row.credential.address.environment == wanted)
+            .find(|row| address_of(row).environment == wanted)
             .ok_or_else(not_found)?,
-        None if saved.len() > 1 && plain == PlainName::Refused && selection.expect.is_none() => {
+        None if rows.len() > 1 && plain == PlainName::Refused && selection.expect.is_none() => {
+            let saved = rows.iter().map(|row| address_of(row).clone()).collect();
             return Err(Error::Refused(Refusal::Ambiguous(saved)));
         }
         None => rows.into_iter().next().ok_or_else(not_found)?,
     };
     match selection.expect {
-        Some(expected) if expected != row.credential.address.environment => {
-            Err(Error::Refused(Refusal::Environment { address: row.credential.address, expected }))
+        Some(expected) if expected != address_of(&row).environment => {
+            let address = address_of(&row).clone();
+            Err(Error::Refused(Refusal::Environment { address, expected }))
         }
         _ => Ok(row),
     }

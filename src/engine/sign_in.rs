@@ -41,7 +41,7 @@ impl Engine {
         reporter: &Reporter,
     ) -> Result<Outcome, Error> {
         let row = self.select(&request.selection, PlainName::InUse).await?;
-        refuse_held(&row)?;
+        refuse_held(&row.credential.address, row.credential.held.as_deref())?;
         let pending = self.pending_authorizations(&row).await?;
         let (attempt, code) = match_attempt(&row, pending, &request.pasted.0)?;
         let (engine, reporter) = (Arc::clone(self), reporter.clone());

@@ -7,23 +7,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::settings::{Config, OnWriteFailure};
+use crate::domain::app::DEFAULT_SESSION_TIMEOUT;
 use crate::domain::credential::Cause;
+use crate::domain::name::Address;
 use crate::domain::policy::must_refresh;
 use crate::domain::record::RecordId;
 use crate::domain::time::{UnixMillis, span_in_words};
-use crate::domain::token::{Expiry, Generation, TokenRole};
-use crate::engine::apps::find_app;
+use crate::domain::token::{Expiry, Generation};
 use crate::engine::error::{Error, Invalid, Refusal, SetupNeed};
 use crate::engine::key_folder::PrivateFolder;
 use crate::engine::operation::TokenRequest;
 use crate::engine::outcome::TokenAnswer;
 use crate::engine::seal::Sealer;
-use crate::engine::select::{PlainName, select};
+use crate::engine::select::{PlainName, choose};
 use crate::engine::sensitive::Sensitive;
 use crate::engine::{Engine, Failure, Outcome, Reporter, Settings, now, open_store};
 use crate::platform;
 use crate::store::{CredentialRow, Durability, HandOut, Store, TokenRow};
-use crate::vault::key_files::{KeyFiles, KeyState};
+use crate::vault::error::Error as Vault;
+use crate::vault::key_files::KeyFiles;
 
 /// Most rounds of refreshing and looking again: one refresh, one taken over from another process.
 const ROUNDS: usize = 3;
@@ -45,18 +47,20 @@ pub(crate) fn serve(
     config: &Config,
     request: &TokenRequest,
 ) -> Result<Served, Error> {
-    let row = select(store, &request.selection, PlainName::Refused)?;
-    refuse_held(&row)?;
-    let Some(stored) = store.token_set(row.id, TokenRole::Active)? else {
-        return if row.credential.has_candidate {
+    let rows = store.hand_out_rows(&request.selection.target.name)?;
+    let row = choose(rows, |row| &row.address, &request.selection, PlainName::Refused)?;
+    refuse_held(&row.address, row.held.as_deref())?;
+    let Some(stored) = row.token else {
+        return if row.has_candidate {
             Ok(Served::MustPromote(row.id))
         } else {
-            Err(Error::Setup(SetupNeed::NoToken(row.credential.address)))
+            Err(Error::Setup(SetupNeed::NoToken(row.address)))
         };
     };
-    refuse_dead(&row, &stored)?;
-    let session = find_app(store, config, &row.credential.app)?
-        .map_or(crate::domain::app::DEFAULT_SESSION_TIMEOUT, |app| app.session_timeout());
+    if let Some(cause) = stored.refused {
+        return Err(dead(&store.credential(row.id)?, cause));
+    }
+    let session = session_of(config, &row.app, row.session_timeout);
     if request.min_ttl > session {
         return Err(too_long(request.min_ttl, session).into());
     }
@@ -77,7 +81,7 @@ pub(crate) fn serve(
     };
     Ok(Served::Answer(TokenAnswer {
         unrecorded,
-        address: row.credential.address,
+        address: row.address,
         access_token: Sensitive(token.access_token),
         instance_url: stored.instance_url,
         expiry: stored.expiry,
@@ -92,11 +96,12 @@ pub(crate) fn serve_stored(
 ) -> Result<Option<TokenAnswer>, Failure> {
     let attempt = || -> Result<Option<TokenAnswer>, Error> {
         let keys = KeyFiles::new(PrivateFolder(settings.locations.key_folder().to_owned()));
-        if keys.state()? != KeyState::Bare {
-            return Ok(None);
-        }
+        let key = match keys.open_bare() {
+            Ok(key) => key,
+            Err(Vault::PassphraseNeeded | Vault::Missing(_)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
         let mut store = open_store(&settings.locations, Durability::HandOuts)?;
-        let key = keys.open_bare()?;
         let sealer = Sealer { key: &key, store_id: store.store_id() };
         match serve(&mut store, &sealer, &settings.config, request)? {
             Served::Answer(answer) => Ok(Some(answer)),
@@ -106,27 +111,40 @@ pub(crate) fn serve_stored(
     attempt().map_err(Failure::from)
 }
 
+/// How long an unused session of an app lives: config.toml knows, else the store, else nobody.
+fn session_of(config: &Config, app: &str, stored: Option<u64>) -> Duration {
+    match (config.app(app), stored) {
+        (Some(app), _) => app.session_timeout(),
+        (None, Some(seconds)) => Duration::from_secs(seconds),
+        (None, None) => DEFAULT_SESSION_TIMEOUT,
+    }
+}
+
 /// Refuses what is on hold.
-pub(super) fn refuse_held(row: &CredentialRow) -> Result<(), Error> {
-    match &row.credential.held {
+pub(super) fn refuse_held(address: &Address, held: Option<&str>) -> Result<(), Error> {
+    match held {
         None => Ok(()),
         Some(reason) => Err(Error::Refused(Refusal::Held {
-            address: row.credential.address.clone(),
-            reason: reason.clone(),
+            address: address.clone(),
+            reason: reason.to_owned(),
         })),
     }
 }
 
 /// Refuses a token that Salesforce refused for good.
 pub(super) fn refuse_dead(row: &CredentialRow, stored: &TokenRow) -> Result<(), Error> {
-    let Some(cause) = stored.refused else { return Ok(()) };
+    stored.refused.map_or(Ok(()), |cause| Err(dead(row, cause)))
+}
+
+/// Why a token that Salesforce refused for good is not used: what it said then.
+fn dead(row: &CredentialRow, cause: Cause) -> Error {
     let address = row.credential.address.clone();
     let check = row.credential.last_check.as_ref().filter(|check| !check.remedy.is_empty());
     let (message, remedy) = check.map_or_else(
         || (format!("Salesforce refused the token ({cause})"), default_remedy(cause)),
         |check| (check.message.clone(), check.remedy.clone()),
     );
-    Err(Error::Setup(SetupNeed::Refused { address, message, remedy }))
+    Error::Setup(SetupNeed::Refused { address, message, remedy })
 }
 
 fn default_remedy(cause: Cause) -> String {

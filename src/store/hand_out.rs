@@ -2,7 +2,9 @@
 
 use rusqlite::OptionalExtension;
 
-use super::{Error, RecordId, Store};
+use super::credential::environment;
+use super::{Error, RecordId, Store, TokenRow, damaged};
+use crate::domain::name::{Address, ConnectionName};
 use crate::domain::time::UnixMillis;
 use crate::domain::token::Generation;
 
@@ -21,7 +23,62 @@ pub(crate) struct HandOut {
     pub(crate) generation: Generation,
 }
 
+/// What a hand-out needs of a credential, and no more: scripts ask thousands of times a day.
+#[derive(Clone, Debug)]
+pub(crate) struct HandOutRow {
+    /// The credential's row.
+    pub(crate) id: RecordId,
+    /// Connection and environment.
+    pub(crate) address: Address,
+    /// Why it is on hold, if it is.
+    pub(crate) held: Option<String>,
+    /// Name of the app.
+    pub(crate) app: String,
+    /// How long an unused session of that app lives, in seconds, where the store says so.
+    pub(crate) session_timeout: Option<u64>,
+    /// Whether a signed-in token set waits to be promoted.
+    pub(crate) has_candidate: bool,
+    /// The active token set.
+    pub(crate) token: Option<TokenRow>,
+}
+
 impl Store {
+    /// The credentials of one connection for a hand-out; the one in use first.
+    pub(crate) fn hand_out_rows(&self, name: &ConnectionName) -> Result<Vec<HandOutRow>, Error> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT c.id AS credential_id, n.name, c.environment, c.held, c.app,
+                    a.session_timeout,
+                    EXISTS (SELECT 1 FROM token_set x
+                             WHERE x.credential_id = c.id AND x.role = 'candidate')
+                        AS has_candidate, t.*
+               FROM connection n
+               JOIN credential c ON c.connection_id = n.id
+               LEFT JOIN app a ON a.name_folded = lower(c.app)
+               LEFT JOIN token_set t ON t.credential_id = c.id AND t.role = 'active'
+              WHERE n.name_folded = ?1
+              ORDER BY c.environment <> n.in_use",
+        )?;
+        let mut rows = statement.query([name.folded()])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let name: String = row.get("name")?;
+            let has_token = row.get::<_, Option<String>>("role")?.is_some();
+            found.push(HandOutRow {
+                id: RecordId(row.get("credential_id")?),
+                address: Address {
+                    name: ConnectionName::parse(&name).map_err(|_| damaged("a name"))?,
+                    environment: environment(&row.get::<_, String>("environment")?)?,
+                },
+                held: row.get("held")?,
+                app: row.get("app")?,
+                session_timeout: row.get("session_timeout")?,
+                has_candidate: row.get("has_candidate")?,
+                token: if has_token { Some(super::token::read(row)?) } else { None },
+            });
+        }
+        Ok(found)
+    }
+
     /// Counts a hand-out.
     pub(crate) fn count_hand_out(
         &mut self,

@@ -35,6 +35,10 @@ pub(crate) use token::{Promotion, TokenRow};
 /// How long a statement waits for another process's write lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Pages of the log from which on a hand-out moves them into the file: whoever opens the store next
+/// reads through all of the log.
+const HAND_OUT_LOG: u32 = 48;
+
 /// What a commit survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Durability {
@@ -150,7 +154,7 @@ impl Store {
     pub(crate) fn open(
         path: &Path,
         durability: Durability,
-        host_mark: &str,
+        host_mark: impl FnOnce() -> String,
     ) -> Result<Self, Error> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
@@ -166,6 +170,7 @@ impl Store {
         connection.pragma_update(None, "foreign_keys", true)?;
         if durability == Durability::HandOuts {
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            connection.pragma_update(None, "wal_autocheckpoint", HAND_OUT_LOG)?;
         }
         let id = schema::migrate(&mut connection, host_mark)?;
         Ok(Self { connection, id })

@@ -8,29 +8,41 @@ use tokio::sync::oneshot;
 
 use super::{Error, Store};
 
-/// A piece of work for the owner thread.
-type Work = Box<dyn FnOnce(&mut Store) + Send>;
+/// What the owner thread is told.
+enum Order {
+    /// Do this.
+    Work(Box<dyn FnOnce(&mut Store) + Send>),
+    /// Close the store, and say when it is closed.
+    Close(oneshot::Sender<()>),
+}
 
 /// A handle to the owner thread. The thread ends, and closes the store, when the last handle is
 /// dropped and its work is done.
 #[derive(Clone)]
 pub(crate) struct StoreThread {
-    work: mpsc::Sender<Work>,
+    orders: mpsc::Sender<Order>,
 }
 
 impl StoreThread {
     /// Starts the thread.
     pub(crate) fn start(mut store: Store) -> Result<Self, Error> {
-        let (sender, receiver) = mpsc::channel::<Work>();
+        let (sender, receiver) = mpsc::channel::<Order>();
         thread::Builder::new()
             .name("store".into())
             .spawn(move || {
-                for work in receiver {
-                    work(&mut store);
+                for order in receiver {
+                    match order {
+                        Order::Work(work) => work(&mut store),
+                        Order::Close(closed) => {
+                            drop(store);
+                            let _ = closed.send(());
+                            return;
+                        }
+                    }
                 }
             })
             .map_err(|error| Error::Unusable(format!("no thread for it: {error}")))?;
-        Ok(Self { work: sender })
+        Ok(Self { orders: sender })
     }
 
     /// Runs `work` on the store thread. The work is done even if the caller is cancelled.
@@ -40,11 +52,20 @@ impl StoreThread {
     ) -> Result<T, Error> {
         let (sender, receiver) = oneshot::channel();
         let gone = || Error::Unusable("its thread has ended".into());
-        let job: Work = Box::new(move |store| {
+        let work = Box::new(move |store: &mut Store| {
             // The asker may be gone; the work counts all the same.
             let _ = sender.send(work(store));
         });
-        self.work.send(job).map_err(|_| gone())?;
+        self.orders.send(Order::Work(work)).map_err(|_| gone())?;
         receiver.await.map_err(|_| gone())?
+    }
+
+    /// Closes the store after all that was asked before, so that its log is moved into the file;
+    /// whoever asks later is told that it is gone.
+    pub(crate) async fn close(&self) {
+        let (sender, closed) = oneshot::channel();
+        if self.orders.send(Order::Close(sender)).is_ok() {
+            let _ = closed.await;
+        }
     }
 }

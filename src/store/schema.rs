@@ -9,7 +9,10 @@ use crate::domain::record::RecordId;
 const MIGRATIONS: [&str; 1] = [include_str!("../../assets/migrations/0001_initial.sql")];
 
 /// Brings the tables to the newest version, in one transaction, and reads the store's ID.
-pub(super) fn migrate(connection: &mut Connection, host_mark: &str) -> Result<RecordId, Error> {
+pub(super) fn migrate(
+    connection: &mut Connection,
+    host_mark: impl FnOnce() -> String,
+) -> Result<RecordId, Error> {
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     let version = user_version(connection)?;
     if version > known {
@@ -30,7 +33,7 @@ fn user_version(connection: &Connection) -> Result<i64, Error> {
     Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
 }
 
-fn upgrade(connection: &mut Connection, host_mark: &str) -> Result<(), Error> {
+fn upgrade(connection: &mut Connection, host_mark: impl FnOnce() -> String) -> Result<(), Error> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Read again under the lock: another process may have been first.
     let version = user_version(&transaction)?;
@@ -41,7 +44,7 @@ fn upgrade(connection: &mut Connection, host_mark: &str) -> Result<(), Error> {
     if first == 0 {
         transaction.execute(
             "INSERT INTO meta (only_row, store_id, host_mark) VALUES (1, ?1, ?2)",
-            (new_record_id()?.0, host_mark),
+            (new_record_id()?.0, host_mark()),
         )?;
     }
     let newest = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);

@@ -11,7 +11,7 @@ use crate::domain::time::UnixMillis;
 use crate::domain::token::{Expiry, Generation, TokenRole};
 
 fn open(folder: &tempfile::TempDir) -> Store {
-    Store::open(&folder.path().join("orgkey.db"), Durability::Full, "host").unwrap()
+    Store::open(&folder.path().join("orgkey.db"), Durability::Full, || "host".into()).unwrap()
 }
 
 fn entry(event: AuditEvent) -> AuditEntry {
@@ -270,7 +270,7 @@ fn a_newer_store_is_refused_and_left_alone() {
     let raw = rusqlite::Connection::open(&path).unwrap();
     raw.pragma_update(None, "user_version", 99).unwrap();
     drop(raw);
-    let error = Store::open(&path, Durability::Full, "host").err();
+    let error = Store::open(&path, Durability::Full, || "host".into()).err();
     assert_eq!(error, Some(Error::TooNew { found: 99, known: 1 }));
 }
 
@@ -280,7 +280,10 @@ fn a_file_that_is_no_store_is_called_damaged() {
     let path = folder.path().join("orgkey.db");
     std::fs::write(&path, "nothing that SQLite wrote, and long enough to be looked at".repeat(99))
         .unwrap();
-    assert!(matches!(Store::open(&path, Durability::Full, "host"), Err(Error::Damaged(_))));
+    assert!(matches!(
+        Store::open(&path, Durability::Full, || "host".into()),
+        Err(Error::Damaged(_))
+    ));
 }
 
 #[test]
@@ -290,7 +293,9 @@ fn two_processes_that_open_a_new_store_make_one() {
     let ids: Vec<RecordId> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..8)
             .map(|_| {
-                scope.spawn(|| Store::open(&path, Durability::Full, "host").unwrap().store_id())
+                scope.spawn(|| {
+                    Store::open(&path, Durability::Full, || "host".into()).unwrap().store_id()
+                })
             })
             .collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()

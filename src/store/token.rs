@@ -251,7 +251,8 @@ pub(super) fn expiry_word(expiry: Expiry) -> &'static str {
     if expiry.known { "known" } else { "assumed" }
 }
 
-fn read(row: &Row<'_>) -> Result<TokenRow, Error> {
+/// Reads a token set by the names of its columns.
+pub(super) fn read(row: &Row<'_>) -> Result<TokenRow, Error> {
     let issued_at = UnixMillis(row.get("issued_at")?);
     let expires_at: Option<i64> = row.get("expires_at")?;
     let expiry: String = row.get("expiry")?;
