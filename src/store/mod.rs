@@ -37,7 +37,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Pages of the log from which on a hand-out moves them into the file: whoever opens the store next
 /// reads through all of the log.
-const HAND_OUT_LOG: u32 = 48;
+const HAND_OUT_LOG: u32 = 16;
 
 /// What a commit survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
