@@ -39,7 +39,8 @@ pub(crate) async fn run(app: App, context: &Context) -> Done {
         App::Test { name } => test(name, context).await,
         App::Delete { name, confirm: confirmed } => {
             let app = one(&name, context).await?;
-            confirm(&app.name, confirmed.as_deref(), context).await?;
+            let what = "its client ID and its secret are removed here";
+            confirm(&app.name, what, confirmed.as_deref(), context).await?;
             context.ask(Operation::DeleteApp(app.name.clone())).await?;
             if context.output.json {
                 return context.output.object(&json!({ "schema": 1, "deleted": [app.name] }));
@@ -71,8 +72,7 @@ async fn apps(operation: Operation, context: &Context) -> Result<Vec<Registratio
 async fn one(name: &str, context: &Context) -> Result<Registration, Ended> {
     let all = apps(Operation::Apps, context).await?;
     all.into_iter().find(|app| app.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
-        let name = crate::domain::text::clean_and_mask(name);
-        Failure::from(Error::NotFound(format!("app {name}"))).into()
+        Failure::from(Error::NoSuchApp(crate::domain::text::clean_and_mask(name))).into()
     })
 }
 
@@ -103,7 +103,7 @@ pub(crate) fn read_secret(source: &str) -> Result<Sensitive, Ended> {
     }
     platform::secret_file::read_secret_file(std::path::Path::new(source))
         .map(Sensitive)
-        .map_err(|error| Failure::from(Error::from(error)).into())
+        .map_err(|error| Failure::from(Error::SecretFile(error)).into())
 }
 
 fn print_list(apps: &[Registration], context: &Context) -> Done {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::domain::name::{Address, ConnectionName, Environment, Target};
 use crate::engine::operation::{DeleteRequest, ResetRequest, SaveRequest};
-use crate::engine::{Invalid, Operation, Outcome, Selection, exit, now};
+use crate::engine::{Error, Failure, Invalid, Operation, Outcome, Refusal, Selection, exit, now};
 use crate::platform::terminal;
 
 use super::args::{Delete, Reset, Save};
@@ -149,7 +149,8 @@ pub(crate) async fn delete(delete: Delete, context: &Context) -> Done {
     } else {
         settle_target(&mut selection, context).await?
     };
-    confirm(&named, delete.confirm.as_deref(), context).await?;
+    let what = "its token is revoked at Salesforce, then it is removed here";
+    confirm(&named, what, delete.confirm.as_deref(), context).await?;
     let request = DeleteRequest { selection, both: delete.both, reason: delete.reason };
     let Outcome::Deleted(receipts) = context.ask(Operation::Delete(request)).await? else {
         return Err(unexpected());
@@ -190,24 +191,27 @@ async fn settle_target(selection: &mut Selection, context: &Context) -> Result<S
         selection.target = credential.address.target();
         return Ok(given.to_string());
     }
-    if given.environment.is_some() || selection.expect.is_some() {
-        selection.target = credential.address.target();
+    if given.environment.is_none() && selection.expect.is_none() {
+        let named = all.iter().filter(|one| one.address.name == *name);
+        let refusal = Refusal::Ambiguous(named.map(|one| one.address.clone()).collect());
+        return Err(Failure::from(Error::Refused(refusal)).into());
     }
+    selection.target = credential.address.target();
     Ok(credential.address.to_string())
 }
 
-/// What destroys asks for the name once more: by `--confirm`, or on a terminal.
+/// What destroys asks for the name once more: by `--confirm`, or on a terminal, where `what` says
+/// what is about to happen.
 pub(crate) async fn confirm(
     named: &str,
+    what: &str,
     confirmed: Option<&str>,
     context: &Context,
 ) -> Result<(), Ended> {
     let typed = match confirmed {
         Some(typed) => typed.to_owned(),
         None if terminal::stdin_is_terminal() => {
-            context.output.say(&format!(
-                "This deletes {named} for good: its token is revoked at Salesforce, then it is removed here."
-            ));
+            context.output.say(&format!("This deletes {named} for good: {what}."));
             visible(&format!("Type {named} to delete: ")).await?
         }
         None => {

@@ -58,7 +58,7 @@ async fn new_passphrase(
         _ if no_passphrase => Ok(None),
         Some(file) => crate::platform::secret_file::read_secret_file(&file)
             .map(|passphrase| Some(Sensitive(passphrase)))
-            .map_err(|error| Failure::from(Error::from(error)).into()),
+            .map_err(|error| Failure::from(Error::SecretFile(error)).into()),
         None if terminal::stdin_is_terminal() => Ok(Some(choose_passphrase().await?)),
         None => Err(usage_failure(
             "the passphrase is asked for on a terminal, and standard input is none",

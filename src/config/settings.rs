@@ -182,8 +182,7 @@ pub(super) struct AppTable {
     client_secret_file: Option<FileName>,
     #[serde(default)]
     redirect_uris: Vec<RedirectUri>,
-    #[serde(default)]
-    scopes: Vec<Scope>,
+    scopes: Option<Vec<Scope>>,
     #[serde(default)]
     flows: Vec<Flow>,
     private_key_file: Option<FileName>,
@@ -206,10 +205,9 @@ impl AppTable {
             client_id: self.client_id.0,
             has_secret: client_secret_file.is_some(),
             redirect_uris: self.redirect_uris.into_iter().map(|uri| uri.0).collect(),
-            scopes: if self.scopes.is_empty() {
-                DEFAULT_SCOPES.map(str::to_owned).to_vec()
-            } else {
-                self.scopes.into_iter().map(|scope| scope.0).collect()
+            scopes: match self.scopes {
+                Some(scopes) => scopes.into_iter().map(|scope| scope.0).collect(),
+                None => DEFAULT_SCOPES.iter().map(|scope| (*scope).to_owned()).collect(),
             },
             flows: self.flows,
             private_key_file: self.private_key_file.map(shown),

@@ -63,7 +63,8 @@ impl Engine {
             return Ok(None);
         };
         if let Some(file) = self.settings.config.client_secret(&app.name) {
-            return Ok(Some(platform::secret_file::read_secret_file(file)?));
+            let secret = platform::secret_file::read_secret_file(file);
+            return secret.map(Some).map_err(Error::SecretFile);
         }
         let name = app.name;
         let kept = self.store.call(move |store| store.app_secret(&name)).await?;
@@ -91,9 +92,7 @@ impl Engine {
     /// A new app, checked, with its sealed secret and its audit row.
     pub(super) async fn new_app(&self, request: &AppRequest) -> Result<NewApp, Error> {
         let name = parse_app_name(&request.name)?;
-        if self.settings.config.app(&name).is_some() {
-            return Err(in_both_places(&name));
-        }
+        self.refuse_taken(&name).await?;
         if request.client_id.as_deref().is_none_or(str::is_empty) {
             return Err(Invalid::new(
                 Field::ClientId,
@@ -122,6 +121,22 @@ impl Engine {
         let reason = request.reason.as_deref();
         let entry = self.audit_of(AuditEvent::AppAdded, app.name.clone(), detail, reason);
         Ok((app, secret, entry))
+    }
+
+    /// One app, one place (design 10).
+    async fn refuse_taken(&self, name: &str) -> Result<(), Error> {
+        let (message, remedy) = match self.app(name).await? {
+            None => return Ok(()),
+            Some(App { name: known, origin: AppOrigin::Config, .. }) => (
+                format!("config.toml has the app {known} already, so {name} can't be added"),
+                format!("change it there, under [apps.{known}], or choose another name"),
+            ),
+            Some(App { name: known, origin: AppOrigin::Store, .. }) => (
+                format!("the app {known} is saved already"),
+                format!("change it with orgkey app edit {known}, or choose another name"),
+            ),
+        };
+        Err(Invalid::new(Field::Name, message, remedy).into())
     }
 
     /// Changes an app; what is not given stays.
@@ -168,9 +183,7 @@ impl Engine {
 
     async fn known_app(&self, name: &str) -> Result<App, Error> {
         let name = name.trim();
-        self.app(name)
-            .await?
-            .ok_or_else(|| Error::NotFound(format!("app {}", text::clean_and_mask(name))))
+        self.app(name).await?.ok_or_else(|| Error::NoSuchApp(text::clean_and_mask(name)))
     }
 
     async fn secret_finding(&self, app: &App) -> AppFinding {

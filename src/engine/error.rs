@@ -1,19 +1,20 @@
 //! What an operation can fail with. Each variant has one remedy and one exit code, matched
 //! without a wildcard: a new one does not compile until someone says what the admin should do.
 
+mod refusal;
+
 use crate::config::settings::ConfigError;
 use crate::domain::app::AppError;
 use crate::domain::credential::CheckOutcome;
 use crate::domain::fault::Fault;
-use crate::domain::name::{Address, Environment};
-use crate::domain::policy::Account;
-use crate::engine::outcome::{
-    Failure, FailureDetail, Field, KeyProtection, Revocation, WrongAccount,
-};
+use crate::domain::name::Address;
+use crate::engine::outcome::{Failure, FailureDetail, Field, KeyProtection, WrongAccount};
 use crate::oauth::redirect::RedirectError;
 use crate::platform::files::FileError;
 use crate::vault;
 use crate::{net, store};
+use refusal::wrong_account_message;
+pub(crate) use refusal::{Refusal, SetupNeed};
 
 /// Exit codes of product.md, by what they mean.
 pub(crate) mod exit {
@@ -88,64 +89,13 @@ impl From<AppError> for Invalid {
     }
 }
 
-/// What orgkey refuses to do as it was asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// A plain name where both environments are saved.
-    Ambiguous(Vec<Address>),
-    /// The credential is of the other environment than the caller expects.
-    Environment {
-        /// What the name means.
-        address: Address,
-        /// What the caller expects.
-        expected: Environment,
-    },
-    /// The credential is on hold.
-    Held {
-        /// Which one.
-        address: Address,
-        /// Why.
-        reason: String,
-    },
-    /// An app that credentials use can't be deleted.
-    AppInUse {
-        /// Which app.
-        app: String,
-        /// Addresses of those that use it.
-        by: Vec<String>,
-    },
-    /// A refresh answered for another account.
-    ForeignRefresh {
-        /// Of which credential.
-        address: Address,
-        /// Whose token came.
-        answered: Account,
-    },
-}
-
-/// What keeps a credential from being used until someone signs in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum SetupNeed {
-    /// It never had a token.
-    NoToken(Address),
-    /// Salesforce refused the token for good.
-    Refused {
-        /// Of which credential.
-        address: Address,
-        /// What Salesforce said.
-        message: String,
-        /// What to do.
-        remedy: String,
-    },
-    /// There is no set-up pending that could be completed or shown.
-    NothingPending(Address),
-}
-
 /// Why an operation failed.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// No such connection, environment or app.
+    /// No such connection or environment.
     NotFound(String),
+    /// No such app.
+    NoSuchApp(String),
     /// Refused as asked.
     Refused(Refusal),
     /// A field or another input is wrong.
@@ -156,8 +106,10 @@ pub(crate) enum Error {
     Vault(vault::error::Error),
     /// The store.
     Store(store::Error),
-    /// A file, a folder or a lock.
+    /// A file, a folder or a lock of the home.
     File(FileError),
+    /// A file that someone named for a secret or a passphrase.
+    SecretFile(FileError),
     /// The configuration.
     Config(ConfigError),
     /// The HTTP client could not be made: certificates, proxy.
@@ -245,11 +197,13 @@ impl Error {
     /// The exit code of a command that ends with it.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::NotFound(_) => exit::NOT_FOUND,
+            Self::NotFound(_) | Self::NoSuchApp(_) => exit::NOT_FOUND,
             Self::Refused(_) | Self::WrongAccount(_) => exit::REFUSED,
-            Self::Invalid(_) | Self::Config(_) | Self::Client(_) | Self::Redirect(..) => {
-                exit::INVALID
-            }
+            Self::Invalid(_)
+            | Self::SecretFile(_)
+            | Self::Config(_)
+            | Self::Client(_)
+            | Self::Redirect(..) => exit::INVALID,
             Self::Key(_) => exit::LOCKED,
             Self::Vault(
                 vault::error::Error::WrongPassphrase | vault::error::Error::PassphraseNeeded,
@@ -266,7 +220,7 @@ impl Error {
     /// A stable word for scripts.
     pub(crate) fn code(&self) -> &'static str {
         match self {
-            Self::NotFound(_) => "not_found",
+            Self::NotFound(_) | Self::NoSuchApp(_) => "not_found",
             Self::Refused(Refusal::Ambiguous(_)) => "ambiguous",
             Self::Refused(Refusal::Environment { .. }) => "environment_guard",
             Self::Refused(Refusal::Held { .. }) => "held",
@@ -280,6 +234,7 @@ impl Error {
             Self::Vault(error) => vault_code(error),
             Self::Store(error) => error.code(),
             Self::File(_) => "file_refused",
+            Self::SecretFile(_) => "secret_file_refused",
             Self::Config(_) => "invalid_configuration",
             Self::Client(_) => "client_unusable",
             Self::Redirect(error, _) => redirect_code(error),
@@ -295,6 +250,7 @@ impl Error {
     pub(crate) fn message(&self) -> String {
         match self {
             Self::NotFound(what) => format!("there is no {what}"),
+            Self::NoSuchApp(name) => format!("there is no app {name}"),
             Self::Refused(refusal) => refusal.message(),
             Self::Invalid(invalid) => invalid.message.clone(),
             Self::Key(KeyProtection::Missing) => "there is no sealing key yet".into(),
@@ -303,7 +259,7 @@ impl Error {
             }
             Self::Vault(error) => error.to_string(),
             Self::Store(error) => error.to_string(),
-            Self::File(error) => error.to_string(),
+            Self::File(error) | Self::SecretFile(error) => error.to_string(),
             Self::Config(error) => error.to_string(),
             Self::Client(error) => error.to_string(),
             Self::Redirect(error, _) => error.to_string(),
@@ -324,6 +280,7 @@ impl Error {
     pub(crate) fn remedy(&self) -> String {
         match self {
             Self::NotFound(_) => "orgkey list shows what is saved".into(),
+            Self::NoSuchApp(_) => "orgkey app list shows the apps".into(),
             Self::Refused(refusal) => refusal.remedy(),
             Self::Invalid(invalid) => invalid.remedy.clone(),
             Self::Key(KeyProtection::Missing) => {
@@ -334,7 +291,7 @@ impl Error {
             }
             Self::Vault(error) => error.remedy().into(),
             Self::Store(error) => error.remedy(),
-            Self::File(error) => error.remedy(),
+            Self::File(error) | Self::SecretFile(error) => error.remedy(),
             Self::Config(error) => error.remedy().into(),
             Self::Client(_) => {
                 "check SSL_CERT_FILE, SSL_CERT_DIR and HTTPS_PROXY, and the deadline in config.toml".into()
@@ -364,10 +321,12 @@ impl Error {
             Self::Key(protection) => FailureDetail::Key(protection),
             Self::Store(store::Error::Exists(_)) => FailureDetail::Field(Field::Name),
             Self::NotFound(_)
+            | Self::NoSuchApp(_)
             | Self::Refused(_)
             | Self::Vault(_)
             | Self::Store(_)
             | Self::File(_)
+            | Self::SecretFile(_)
             | Self::Config(_)
             | Self::Client(_)
             | Self::Redirect(..)
@@ -376,71 +335,6 @@ impl Error {
             | Self::Uncertain { .. } => FailureDetail::None,
         }
     }
-}
-
-impl Refusal {
-    fn message(&self) -> String {
-        match self {
-            Self::Ambiguous(addresses) => {
-                let names: Vec<String> = addresses.iter().map(Address::to_string).collect();
-                format!("the plain name could mean {}", names.join(" or "))
-            }
-            Self::Environment { address, expected } => {
-                format!("{address} is {}, not {expected}", address.environment)
-            }
-            Self::Held { address, reason } => format!("{address} is on hold: {reason}"),
-            Self::AppInUse { app, by } => format!("the app {app} is used by {}", by.join(", ")),
-            Self::ForeignRefresh { address, answered } => format!(
-                "the refresh of {address} answered for another account: org {}, user {}; that token is kept but not served",
-                answered.org_id, answered.user_id
-            ),
-        }
-    }
-
-    fn remedy(&self) -> String {
-        match self {
-            Self::Ambiguous(_) => "name one of them in full, or add --expect".into(),
-            Self::Environment { .. } => "name the other environment, or drop --expect".into(),
-            Self::Held { .. } => "ask who put it on hold; release ends it".into(),
-            Self::AppInUse { .. } => {
-                "give those credentials another app first: orgkey reset NAME --app APP".into()
-            }
-            Self::ForeignRefresh { address, .. } => format!(
-                "tell your Salesforce admin, then set up the OAuth token: orgkey setup {address}"
-            ),
-        }
-    }
-}
-
-/// Both sides on one line.
-fn wrong_account_message(wrong: &WrongAccount) -> String {
-    let what = match wrong.signed_in_environment {
-        Some(environment) => format!(
-            "{} is saved as {}, but the account that signed in is {environment} (org {})",
-            wrong.address, wrong.address.environment, wrong.signed_in.org_id
-        ),
-        None => format!(
-            "{} is saved for org {} user {}, but org {} user {}{} signed in",
-            wrong.address,
-            wrong.saved.org_id,
-            wrong.saved.user_id,
-            wrong.signed_in.org_id,
-            wrong.signed_in.user_id,
-            wrong
-                .signed_in_username
-                .as_deref()
-                .map(|username| format!(" ({username})"))
-                .unwrap_or_default()
-        ),
-    };
-    let done = match wrong.revocation {
-        Revocation::Confirmed => "the new token was revoked at Salesforce",
-        Revocation::NothingToRevoke => "there was no token to revoke",
-        Revocation::Owed | Revocation::Draining => {
-            "the new token could not be revoked yet, that is tried again"
-        }
-    };
-    format!("{what}; nothing was stored, {done}")
 }
 
 impl From<Error> for Failure {

@@ -75,7 +75,8 @@ impl Engine {
         if self.keys.state()? == KeyState::Missing
             && let Some(file) = &self.settings.passphrase_file
         {
-            let passphrase = platform::secret_file::read_secret_file(file)?;
+            let passphrase =
+                platform::secret_file::read_secret_file(file).map_err(Error::SecretFile)?;
             self.create(Protection::Passphrase(passphrase), false).await?;
         }
         self.key().await
@@ -88,14 +89,16 @@ impl Engine {
         let open = move || -> Result<HeldKey, Error> {
             let state = keys.state()?;
             if let Some(file) = identity_file.filter(|_| state != KeyState::Missing) {
-                let text = platform::secret_file::read_secret_file(&file)?;
+                let text =
+                    platform::secret_file::read_secret_file(&file).map_err(Error::SecretFile)?;
                 return HeldKey::open(&keys, Identity::parse(&text)?);
             }
             match (state, passphrase_file) {
                 (KeyState::Missing, _) => Err(Error::Key(KeyProtection::Missing)),
                 (KeyState::Bare, _) => HeldKey::bare(&keys),
                 (KeyState::Passphrase, Some(file)) => {
-                    let passphrase = platform::secret_file::read_secret_file(&file)?;
+                    let passphrase = platform::secret_file::read_secret_file(&file)
+                        .map_err(Error::SecretFile)?;
                     HeldKey::with_passphrase(&keys, &passphrase)
                 }
                 (KeyState::Passphrase, None) => Err(Error::Key(KeyProtection::Passphrase)),

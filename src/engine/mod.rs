@@ -50,7 +50,7 @@ use crate::vault::key_files::KeyFiles;
 use key_folder::PrivateFolder;
 
 pub(crate) use clock::now;
-pub(crate) use error::{Error, Invalid, exit, exit_code_of};
+pub(crate) use error::{Error, Invalid, Refusal, exit, exit_code_of};
 pub(crate) use operation::{Operation, Selection};
 pub(crate) use outcome::{Event, Failure, Outcome, Progress};
 use select::PlainName;

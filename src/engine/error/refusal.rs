@@ -1,0 +1,114 @@
+//! What orgkey refuses to do, and who has to sign in first, in words.
+
+use crate::domain::name::{Address, Environment};
+use crate::domain::policy::Account;
+use crate::engine::outcome::{Revocation, WrongAccount};
+
+/// What orgkey refuses to do as it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// A plain name where both environments are saved.
+    Ambiguous(Vec<Address>),
+    /// The credential is of the other environment than the caller expects.
+    Environment {
+        /// What the name means.
+        address: Address,
+        /// What the caller expects.
+        expected: Environment,
+    },
+    /// The credential is on hold.
+    Held {
+        /// Which one.
+        address: Address,
+        /// Why.
+        reason: String,
+    },
+    /// An app that credentials use can't be deleted.
+    AppInUse {
+        /// Which app.
+        app: String,
+        /// Addresses of those that use it.
+        by: Vec<String>,
+    },
+    /// A refresh answered for another account.
+    ForeignRefresh {
+        /// Of which credential.
+        address: Address,
+        /// Whose token came.
+        answered: Account,
+    },
+}
+
+/// What keeps a credential from being used until someone signs in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SetupNeed {
+    /// It never had a token.
+    NoToken(Address),
+    /// Salesforce refused the token for good.
+    Refused {
+        /// Of which credential.
+        address: Address,
+        /// What Salesforce said.
+        message: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// There is no set-up pending that could be completed or shown.
+    NothingPending(Address),
+}
+
+impl Refusal {
+    /// What is refused, and why.
+    pub(super) fn message(&self) -> String {
+        match self {
+            Self::Ambiguous(addresses) => {
+                let names: Vec<String> = addresses.iter().map(Address::to_string).collect();
+                format!("the plain name could mean {}", names.join(" or "))
+            }
+            Self::Environment { address, expected } => {
+                format!("{address} is {}, not {expected}", address.environment)
+            }
+            Self::Held { address, reason } => format!("{address} is on hold: {reason}"),
+            Self::AppInUse { app, by } => format!("the app {app} is used by {}", by.join(", ")),
+            Self::ForeignRefresh { address, answered } => format!(
+                "the refresh of {address} answered for another account: org {}, user {}; that token is kept but not served",
+                answered.org_id, answered.user_id
+            ),
+        }
+    }
+
+    /// What to do next.
+    pub(super) fn remedy(&self) -> String {
+        match self {
+            Self::Ambiguous(_) => "name one of them in full, or add --expect".into(),
+            Self::Environment { .. } => "name the other environment, or drop --expect".into(),
+            Self::Held { .. } => "ask who put it on hold; release ends it".into(),
+            Self::AppInUse { .. } => {
+                "give those credentials another app first: orgkey reset NAME --app APP".into()
+            }
+            Self::ForeignRefresh { address, .. } => format!(
+                "tell your Salesforce admin, then set up the OAuth token: orgkey setup {address}"
+            ),
+        }
+    }
+}
+
+/// Both sides on one line.
+pub(super) fn wrong_account_message(wrong: &WrongAccount) -> String {
+    let WrongAccount { address, saved, signed_in, .. } = wrong;
+    let username = wrong.signed_in_username.as_deref();
+    let username = username.map(|username| format!(" ({username})")).unwrap_or_default();
+    let environment = wrong.signed_in_environment;
+    let environment = environment.map(|found| format!(" of a {found} org")).unwrap_or_default();
+    let done = match wrong.revocation {
+        Revocation::Confirmed => "the new token was revoked at Salesforce",
+        Revocation::NothingToRevoke => "there was no token to revoke",
+        Revocation::Owed | Revocation::Draining => {
+            "the new token could not be revoked yet, that is tried again"
+        }
+    };
+    format!(
+        "{address} is saved for org {} user {}, but org {} user {}{username}{environment} signed in; nothing was stored, {done}",
+        saved.org_id, saved.user_id, signed_in.org_id, signed_in.user_id
+    )
+}
