@@ -15,6 +15,36 @@ use super::output::Ended;
 /// Largest file of credentials, in bytes: some 50,000 of them.
 const FILE_LIMIT: u64 = 16 * 1024 * 1024;
 
+/// The fields of a kind of line.
+trait Line: for<'de> Deserialize<'de> {
+    /// Those that may be there, in the order of product.md.
+    const FIELDS: &'static [&'static str];
+    /// Those that must be there.
+    const REQUIRED: &'static [&'static str];
+}
+
+impl Line for CredentialLine {
+    const FIELDS: &'static [&'static str] = &[
+        "name",
+        "environment",
+        "org_id",
+        "user_id",
+        "username",
+        "login_url",
+        "app",
+        "tags",
+        "client_id",
+        "secret_file",
+    ];
+    const REQUIRED: &'static [&'static str] = &["name", "environment", "org_id", "user_id"];
+}
+
+impl Line for AppLine {
+    const FIELDS: &'static [&'static str] =
+        &["name", "client_id", "secret_file", "redirect_uris", "scopes"];
+    const REQUIRED: &'static [&'static str] = &["name", "client_id"];
+}
+
 /// A line of `save --from`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -146,13 +176,17 @@ fn wrong_lines(wrong: &[String]) -> Ended {
 }
 
 /// Reads a file of JSON lines or CSV, each line with its number.
-fn read_lines<T: for<'de> Deserialize<'de>>(file: &str) -> Result<Vec<(u64, T)>, Ended> {
+fn read_lines<T: Line>(file: &str) -> Result<Vec<(u64, T)>, Ended> {
     let text = read_text(file)?;
+    // Spreadsheets and Windows editors begin a file with a byte order mark.
+    let text = text.trim_start_matches('\u{feff}');
     let is_json = text.trim_start().starts_with('{');
-    let (good, wrong): (Vec<_>, Vec<_>) = if is_json {
-        json_lines(&text).into_iter().partition(Result::is_ok)
+    let (good, wrong): (Vec<_>, Vec<_>) = if text.trim().is_empty() {
+        (Vec::new(), Vec::new())
+    } else if is_json {
+        json_lines(text).into_iter().partition(Result::is_ok)
     } else {
-        csv_lines(&text).into_iter().partition(Result::is_ok)
+        csv_lines(text).into_iter().partition(Result::is_ok)
     };
     if !wrong.is_empty() {
         return Err(wrong_lines(&wrong.into_iter().filter_map(Result::err).collect::<Vec<_>>()));
@@ -189,27 +223,31 @@ fn read_text(file: &str) -> Result<String, Ended> {
     })
 }
 
-fn json_lines<T: for<'de> Deserialize<'de>>(text: &str) -> Vec<Result<(u64, T), String>> {
+fn json_lines<T: Line>(text: &str) -> Vec<Result<(u64, T), String>> {
     text.lines()
         .zip(1_u64..)
         .filter(|(line, _)| !line.trim().is_empty())
         .map(|(line, number)| {
             serde_json::from_str(line).map(|value| (number, value)).map_err(|error| {
-                format!(
-                    "line {number}: {}",
-                    crate::domain::text::clean_and_mask(&error.to_string())
-                )
+                // Each line is a document of its own: its line 1 is not the file's.
+                let column = error.column();
+                let said = error.to_string().replace(&format!(" at line 1 column {column}"), "");
+                let said = crate::domain::text::clean_and_mask(&said);
+                format!("line {number}, column {column}: {said}")
             })
         })
         .collect()
 }
 
-fn csv_lines<T: for<'de> Deserialize<'de>>(text: &str) -> Vec<Result<(u64, T), String>> {
+fn csv_lines<T: Line>(text: &str) -> Vec<Result<(u64, T), String>> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
     let headers = match reader.headers() {
         Ok(headers) => headers.clone(),
         Err(error) => return vec![Err(csv_error(&error))],
     };
+    if let Some(wrong) = wrong_header::<T>(&headers) {
+        return vec![Err(wrong)];
+    }
     reader
         .records()
         .map(|record| {
@@ -219,6 +257,18 @@ fn csv_lines<T: for<'de> Deserialize<'de>>(text: &str) -> Vec<Result<(u64, T), S
             Ok((number, value))
         })
         .collect()
+}
+
+/// What is wrong with a header: said once, not for every line below it.
+fn wrong_header<T: Line>(headers: &csv::StringRecord) -> Option<String> {
+    let unknown = headers.iter().find(|name| !T::FIELDS.contains(name));
+    if let Some(unknown) = unknown {
+        let unknown = crate::domain::text::clean_and_mask(unknown);
+        let known = T::FIELDS.join(", ");
+        return Some(format!("line 1: there is no column '{unknown}'; the columns are {known}"));
+    }
+    let missing = T::REQUIRED.iter().find(|name| !headers.iter().any(|header| header == **name))?;
+    Some(format!("line 1: the column {missing} is missing"))
 }
 
 fn csv_error(error: &csv::Error) -> String {

@@ -2,6 +2,8 @@
 
 use crate::domain::app::App;
 use crate::domain::audit::AuditEvent;
+use crate::domain::credential::Credential;
+use crate::domain::host::HostPolicy;
 use crate::domain::name::Address;
 use crate::engine::error::{Error, Invalid};
 use crate::engine::operation::{AppRequest, InlineApp, ResetRequest, SaveRequest, Selection};
@@ -25,8 +27,10 @@ impl Engine {
         let mut new = Vec::new();
         let mut addresses = Vec::new();
         let mut wrong = Vec::new();
+        let mut notes = Vec::new();
         for request in &requests {
-            let parsed = match parse_new(request, &policy, &saved) {
+            let parsed = self.parse_with_app(request, &policy, &saved, &mut apps).await;
+            let Parsed { value, notes: more } = match parsed {
                 Ok(parsed) => parsed,
                 // Of many, every wrong line is named.
                 Err(Error::Invalid(invalid)) if requests.len() > 1 => {
@@ -35,15 +39,7 @@ impl Engine {
                 }
                 Err(error) => return Err(error),
             };
-            let Parsed { mut value, notes } = parsed;
-            reporter.notes(notes);
-            match &request.inline_app {
-                Some(app) => {
-                    let at_line = |error: Error| error.at_line(request.line);
-                    value.app = self.inline_app(&value, app, &mut apps).await.map_err(at_line)?;
-                }
-                None => self.check_app_known(&value, request.line, reporter).await?,
-            }
+            notes.extend(more);
             saved.push(as_saved(&value));
             addresses.push(value.address.clone());
             let detail = format!("org {} user {}", value.org_id, value.user_id);
@@ -57,6 +53,8 @@ impl Engine {
             return Err(Invalid::input(message, "correct these lines; nothing was saved").into());
         }
         self.store.call(move |store| store.insert_credentials(&apps, &new)).await?;
+        notes.dedup();
+        reporter.notes(notes);
         let mut credentials = Vec::new();
         for address in &addresses {
             let row = self.select(&Selection::exactly(address), PlainName::InUse).await?;
@@ -66,7 +64,7 @@ impl Engine {
     }
 
     /// The app that has this client ID, known already or in the same file; else a new one that is
-    /// named like the connection.
+    /// named like the connection, or like the credential where that name is taken.
     async fn inline_app(
         &self,
         new: &NewCredential,
@@ -80,8 +78,11 @@ impl Engine {
         if let Some(app) = self.apps().await?.iter().find(has_it) {
             return Ok(app.name.clone());
         }
+        let (plain, full) = (new.address.name.to_string(), new.address.to_string());
+        let in_file = apps.iter().any(|(app, ..)| app.name.eq_ignore_ascii_case(&plain));
+        let taken = in_file || self.app(&plain).await?.is_some();
         let request = AppRequest {
-            name: new.address.name.to_string(),
+            name: if taken { full.replace('/', "-") } else { plain },
             client_id: Some(inline.client_id.clone()),
             client_secret: inline.client_secret.clone(),
             ..AppRequest::default()
@@ -92,20 +93,37 @@ impl Engine {
         Ok(name)
     }
 
-    /// The default app may come later; another one that is not known is a typing mistake.
+    /// One new credential, with an app that is known or comes along with it.
+    async fn parse_with_app(
+        &self,
+        request: &SaveRequest,
+        policy: &HostPolicy,
+        saved: &[Credential],
+        apps: &mut Vec<NewApp>,
+    ) -> Result<Parsed<NewCredential>, Error> {
+        let Parsed { mut value, mut notes } = parse_new(request, policy, saved)?;
+        match &request.inline_app {
+            Some(app) => {
+                let at_line = |error: Error| error.at_line(request.line);
+                value.app = self.inline_app(&value, app, apps).await.map_err(at_line)?;
+            }
+            None => notes.extend(self.check_app_known(&value, request.line).await?),
+        }
+        Ok(Parsed { value, notes })
+    }
+
+    /// The default app may come later, which is worth a note; another one that is not known is a typing mistake.
     async fn check_app_known(
         &self,
         new: &NewCredential,
         line: Option<u64>,
-        reporter: &Reporter,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<String>, Error> {
         if self.app(&new.app).await?.is_some() {
-            return Ok(());
+            return Ok(None);
         }
         if new.app == crate::domain::app::DEFAULT_APP {
             let note = "the app default is not known yet: orgkey app add default --client-id ID";
-            reporter.note(note.into());
-            return Ok(());
+            return Ok(Some(note.into()));
         }
         Err(unknown_app(&new.app).at_line(line))
     }
@@ -167,8 +185,8 @@ impl Engine {
 }
 
 /// A credential that is about to be saved, for the checks of those after it.
-fn as_saved(new: &NewCredential) -> crate::domain::credential::Credential {
-    crate::domain::credential::Credential {
+fn as_saved(new: &NewCredential) -> Credential {
+    Credential {
         address: new.address.clone(),
         in_use: false,
         org_id: new.org_id.clone(),
