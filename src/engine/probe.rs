@@ -14,7 +14,7 @@ use crate::engine::operation::Selection;
 use crate::engine::outcome::{Progress, TestReport};
 use crate::engine::select::PlainName;
 use crate::engine::token::{expiry_from, refuse_dead};
-use crate::engine::{Engine, Failure, Outcome, Reporter, check, now};
+use crate::engine::{Engine, Outcome, Reporter, check, now};
 use crate::oauth::{identity, rest};
 
 /// What a test that passes says (product.md).
@@ -75,21 +75,16 @@ impl Engine {
         address: crate::domain::name::Address,
         error: Error,
     ) -> Result<Outcome, Error> {
-        let outcome = match &error {
-            Error::Salesforce(fault) => fault.outcome(),
-            Error::Setup(SetupNeed::Refused { .. }) => CheckOutcome::NeedsSetup,
-            Error::Uncertain { .. } => CheckOutcome::Uncertain,
-            _ => return Err(error),
+        let remedy = error.remedy();
+        // The message stands beside the address, and does not repeat it.
+        let (outcome, message) = match error {
+            Error::Salesforce(fault) => (fault.outcome(), fault.message()),
+            Error::Setup(SetupNeed::Refused { message, .. }) => (CheckOutcome::NeedsSetup, message),
+            Error::Uncertain { message, .. } => (CheckOutcome::Uncertain, message),
+            other => return Err(other),
         };
-        let failure = Failure::from(error);
-        let check = Check {
-            kind: CheckKind::Test,
-            at: now(),
-            outcome,
-            latency_ms: 0,
-            message: failure.message,
-            remedy: failure.remedy,
-        };
+        let check =
+            Check { kind: CheckKind::Test, at: now(), outcome, latency_ms: 0, message, remedy };
         let kept = check.clone();
         self.store.call(move |store| store.record_check(id, &kept)).await?;
         Ok(Outcome::Tested(TestReport { address, check, api_requests: None }))

@@ -88,8 +88,15 @@ pub(crate) fn parse_edit(
         account.user_id = user.id;
         my_domain = my_domain.or(user.my_domain);
     }
-    if let Some(typed) = &request.username {
-        account.username = parse_username(Some(typed)).map_err(refuse)?;
+    match &request.username {
+        Some(typed) => account.username = parse_username(Some(typed)).map_err(refuse)?,
+        // The username of one user must not be the hint for the sign-in of another.
+        None if (&account.org_id, &account.user_id) != (&base.org_id, &base.user_id) => {
+            let is_saved_one =
+                (&account.org_id, &account.user_id) == (&current.org_id, &current.user_id);
+            account.username = current.username.clone().filter(|_| is_saved_one);
+        }
+        None => {}
     }
     match request.login_url.as_deref().map(str::trim) {
         Some("") => account.login_url = LoginUrl::generic(current.address.environment),
