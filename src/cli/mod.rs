@@ -25,6 +25,7 @@ use clap::{CommandFactory, Parser};
 
 use crate::config::locations::Locations;
 use crate::config::settings::Config;
+use crate::domain::text;
 use crate::engine::outcome::FailureDetail;
 use crate::engine::{Failure, Settings, exit};
 use crate::platform;
@@ -58,23 +59,36 @@ pub(crate) fn run() -> u8 {
 
 /// Help and version are data; everything else that clap says is a usage error.
 fn usage(error: &clap::Error) -> u8 {
-    let json = std::env::args_os().any(|argument| argument == "--json");
-    if error.use_stderr() && json {
-        let text = error.to_string();
-        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        let failure = usage_failure(message, "see orgkey --help");
-        Output { json }.failure(&failure);
+    if error.use_stderr() {
+        let json = std::env::args_os().any(|argument| argument == "--json");
+        let (message, usage) = usage_in_words(&error.to_string());
+        Output { json }.failure(&usage_failure(&message, &usage));
         return exit::USAGE;
     }
-    let printed = error.print();
-    match (error.use_stderr(), printed) {
-        (true, _) => exit::USAGE,
-        (false, Ok(())) => 0,
-        (false, Err(error)) => match Ended::from(error) {
+    match error.print() {
+        Ok(()) => 0,
+        Err(error) => match Ended::from(error) {
             Ended::Code(code) => code,
             Ended::Failure(failure) => failure.exit_code,
         },
     }
+}
+
+/// What clap says of a command line, as message and remedy. It quotes what was typed, which may be
+/// a secret in the wrong place.
+fn usage_in_words(said: &str) -> (String, String) {
+    let said = said.trim_start_matches("error: ");
+    let (message, rest) = said.split_once("\n\n").unwrap_or((said, ""));
+    let lines: Vec<&str> = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let message = lines.join(" ");
+    let tip = rest.lines().find_map(|line| line.trim().strip_prefix("tip: "));
+    let usage = rest.lines().find_map(|line| line.strip_prefix("Usage: "));
+    let remedy = match (tip, usage) {
+        (Some(tip), _) => text::clean_and_mask(tip),
+        (None, Some(usage)) => format!("usage: {usage}; more with --help"),
+        (None, None) => "see the command with --help".to_owned(),
+    };
+    (message, remedy)
 }
 
 /// A command line that can't be meant.
