@@ -1,4 +1,5 @@
-//! The commands as scripts and people meet them.
+//! The commands as scripts and people meet them: exit codes, text, JSON, against the simulated
+//! Salesforce in a process of its own.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,13 +9,5 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-
-use common::{Home, Simulator};
-
-#[test]
-fn smoke() {
-    let simulator = Simulator::start();
-    let home = Home::new();
-    home.ready_credential(&simulator, "acme", "ana@acme.example");
-    assert_eq!(home.shown("acme")["state"], "ready");
-}
+mod contract;
+mod contracts;
