@@ -15,7 +15,7 @@ use crate::engine::{Engine, Outcome};
 use crate::platform;
 use crate::vault::data_key::DataKey;
 use crate::vault::error::Error as Vault;
-use crate::vault::folder::{SEALED_IDENTITY, STORE_KEY};
+use crate::vault::folder::STORE_KEY;
 use crate::vault::key_files::{Identity, KeyFiles, KeyState, Protection, Recipient};
 
 /// The key as it is held while it is open: with the identity that opened it, so that its
@@ -44,6 +44,9 @@ impl HeldKey {
         Self::open(keys, keys.identity_with_passphrase(passphrase)?)
     }
 }
+
+/// The identity is in one of these.
+const IDENTITY: &str = "identity.age or identity.key";
 
 /// The opened key together with what a seal is bound to.
 pub(super) struct OpenKey {
@@ -83,6 +86,7 @@ impl Engine {
     }
 
     async fn open_unattended(&self) -> Result<Arc<HeldKey>, Error> {
+        self.refuse_lost_key().await?;
         let keys = self.keys.clone();
         let passphrase_file = self.settings.passphrase_file.clone();
         let identity_file = self.settings.identity_file.clone();
@@ -103,10 +107,24 @@ impl Engine {
                 }
                 (KeyState::Passphrase, None) => Err(Error::Key(KeyProtection::Passphrase)),
                 (KeyState::IdentityAlone, _) => Err(Vault::Missing(STORE_KEY).into()),
-                (KeyState::StoreKeyAlone, _) => Err(Vault::Missing(SEALED_IDENTITY).into()),
+                (KeyState::StoreKeyAlone, _) => Err(Vault::Missing(IDENTITY).into()),
             }
         };
         Ok(self.hold(run_blocking(open).await?))
+    }
+
+    /// Where values are sealed already, a missing key is a lost one: a new key opens none of them,
+    /// and would only hide that.
+    async fn refuse_lost_key(&self) -> Result<(), Error> {
+        let lost = self.keys.state()? == KeyState::Missing
+            && self.store.call(|store| store.holds_sealed_values()).await?;
+        if lost { Err(Vault::Missing(STORE_KEY).into()) } else { Ok(()) }
+    }
+
+    /// How the key is protected.
+    pub(super) async fn key_status(&self) -> Result<Outcome, Error> {
+        self.refuse_lost_key().await?;
+        self.key_report(None)
     }
 
     /// Makes the key.
@@ -124,6 +142,7 @@ impl Engine {
         protection: Protection,
         recovery: bool,
     ) -> Result<Option<SecretString>, Error> {
+        self.refuse_lost_key().await?;
         let keys = self.keys.clone();
         let create = move || {
             let is_bare = matches!(protection, Protection::Bare);
@@ -148,7 +167,7 @@ impl Engine {
             KeyState::Bare => HeldKey::bare(&keys),
             KeyState::Passphrase => HeldKey::with_passphrase(&keys, &passphrase.0),
             KeyState::IdentityAlone => Err(Vault::Missing(STORE_KEY).into()),
-            KeyState::StoreKeyAlone => Err(Vault::Missing(SEALED_IDENTITY).into()),
+            KeyState::StoreKeyAlone => Err(Vault::Missing(IDENTITY).into()),
         };
         self.hold(run_blocking(open).await?);
         self.key_report(None)
@@ -202,7 +221,7 @@ impl Engine {
         let protection = match self.keys.state()? {
             KeyState::Missing => KeyProtection::Missing,
             KeyState::IdentityAlone => return Err(Vault::Missing(STORE_KEY).into()),
-            KeyState::StoreKeyAlone => return Err(Vault::Missing(SEALED_IDENTITY).into()),
+            KeyState::StoreKeyAlone => return Err(Vault::Missing(IDENTITY).into()),
             KeyState::Passphrase => KeyProtection::Passphrase,
             KeyState::Bare => KeyProtection::Bare,
         };

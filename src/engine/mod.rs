@@ -212,7 +212,7 @@ impl Engine {
             Operation::EditApp(request) => self.edit_app(request).await,
             Operation::DeleteApp(name) => self.delete_app(name).await,
             Operation::TestApp(name) => self.test_app(&name).await,
-            Operation::KeyStatus => self.key_report(None),
+            Operation::KeyStatus => self.key_status().await,
             Operation::CreateKey(request) => self.create_key(request).await,
             Operation::OpenKey(passphrase) => self.open_key(passphrase).await,
             Operation::ProtectKey(passphrase) => self.protect_key(passphrase).await,

@@ -181,6 +181,16 @@ impl Store {
         self.id
     }
 
+    /// Whether anything is kept that only the sealing key opens.
+    pub(crate) fn holds_sealed_values(&self) -> Result<bool, Error> {
+        Ok(self.connection.query_row(
+            "SELECT EXISTS (SELECT 1 FROM token_set) OR EXISTS (SELECT 1 FROM authorization)
+                 OR EXISTS (SELECT 1 FROM app_secret) OR EXISTS (SELECT 1 FROM revocation_owed)",
+            [],
+            |row| row.get(0),
+        )?)
+    }
+
     /// Moves every commit from the log into the file and empties the log, so that nothing that was
     /// deleted stays in it.
     pub(crate) fn truncate_log(&self) -> Result<(), Error> {

@@ -89,8 +89,8 @@ impl Error {
                 "choose a passphrase, or make a bare key with orgkey key init --no-passphrase"
             }
             Self::Missing(_) => {
-                "put it back from a backup, or open store.age with the recovery identity; \
-                 on a new host run orgkey key init"
+                "put it back from a backup; without one, what was sealed is lost: move orgkey.db and \
+                 the key files away, and begin anew with orgkey key init"
             }
             Self::AlreadyThere(_) => "use the key that is there, or move it away first",
             Self::IdentityDoesNotFit => {
