@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::domain::name::{Address, ConnectionName, Environment, Target};
+use crate::domain::text::clean_and_mask;
 use crate::engine::operation::{DeleteRequest, ResetRequest, SaveRequest};
 use crate::engine::{Error, Failure, Invalid, Operation, Outcome, Refusal, Selection, exit, now};
 use crate::platform::terminal;
@@ -233,7 +234,7 @@ pub(crate) async fn confirm(
     } else {
         Err(refused(
             "confirmation_differs",
-            format!("'{}' is not {named}; nothing was deleted", crate::domain::text::clean(&typed)),
+            format!("'{}' is not {named}; nothing was deleted", clean_and_mask(&typed)),
             format!("type {named} exactly"),
         ))
     }

@@ -14,6 +14,7 @@ use crate::domain::text;
 use crate::engine::error::{Error, Invalid, Refusal};
 use crate::engine::operation::AppRequest;
 use crate::engine::outcome::{AppFinding, AppReport, Field};
+use crate::engine::save::refuse_secret;
 use crate::engine::{Engine, Outcome};
 use crate::oauth::authorization_code::{AuthorizationRequest, PkcePair, VERIFIER_BYTES};
 use crate::platform;
@@ -258,11 +259,13 @@ impl Engine {
     ) -> Result<(App, Option<SealedSecret>), Error> {
         if let Some(client_id) = &request.client_id {
             let client_id = client_id.trim();
+            refuse_secret(Field::ClientId, client_id)?;
             check_client_id(client_id).map_err(Invalid::from)?;
             app.client_id = client_id.to_owned();
         }
         if let Some(uris) = &request.redirect_uris {
             for uri in uris {
+                refuse_secret(Field::RedirectUri, uri)?;
                 check_redirect_uri(uri).map_err(Invalid::from)?;
             }
             app.redirect_uris.clone_from(uris);
@@ -308,6 +311,7 @@ fn error_in(location: &str) -> Option<(String, String)> {
 }
 
 fn parse_app_name(typed: &str) -> Result<String, Error> {
+    refuse_secret(Field::Name, typed)?;
     ConnectionName::parse(typed).map(String::from).map_err(|error| {
         Invalid::new(Field::Name, error.to_string(), "name the app, e.g. default").into()
     })
@@ -316,6 +320,7 @@ fn parse_app_name(typed: &str) -> Result<String, Error> {
 fn parse_scopes(typed: &[String]) -> Result<Vec<String>, Error> {
     let scopes: Vec<String> =
         typed.iter().flat_map(|typed| typed.split_whitespace()).map(str::to_owned).collect();
+    typed.iter().try_for_each(|typed| refuse_secret(Field::Scopes, typed))?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/');
     match scopes.iter().find(|scope| !scope.chars().all(allowed)) {
         None => Ok(scopes),

@@ -109,6 +109,9 @@ pub(crate) fn parse_edit(
     check_environment(current.address.environment, &account.login_url).map_err(refuse)?;
     let ids = Account { org_id: account.org_id.clone(), user_id: account.user_id.clone() };
     check_against_saved(&current.address, &ids, saved).map_err(refuse)?;
+    if let Some(name) = &request.rename {
+        refuse_secret(Field::Name, name.as_str()).map_err(refuse)?;
+    }
     let tags = match &request.tags {
         Some(tags) => parse_tags(tags).map_err(refuse)?,
         None => current.tags.clone(),
@@ -161,6 +164,7 @@ struct ParsedId<T> {
 }
 
 fn parse_name(typed: &str) -> Result<ConnectionName, Invalid> {
+    refuse_secret(Field::Name, typed)?;
     ConnectionName::parse(typed).map_err(|error| {
         Invalid::new(
             Field::Name,
@@ -208,19 +212,30 @@ fn id_note(kind: IdKind, note: Option<IdNote>, id: &str) -> Option<String> {
     })
 }
 
-/// A token or a key in a field for IDs is refused before anything of it is shown.
-fn refuse_secret(field: Field, typed: &str) -> Result<(), Invalid> {
+/// A token or a key in a field for something else is refused before anything of it is shown.
+pub(super) fn refuse_secret(field: Field, typed: &str) -> Result<(), Invalid> {
+    let what = match field {
+        Field::OrgId | Field::UserId => "an ID",
+        Field::Username => "a username",
+        Field::LoginUrl => "an address",
+        Field::Tags => "a tag",
+        Field::ClientId => "a client ID",
+        Field::RedirectUri => "a redirect URI",
+        Field::Scopes => "a scope",
+        Field::Name | Field::App | Field::Environment => "a name",
+    };
     match text::secret_kind(typed) {
         None => Ok(()),
         Some(_) => Err(Invalid::new(
             field,
-            "this looks like a token or a key, not like an ID; it was not kept",
+            format!("this looks like a token or a key, not like {what}; it was not kept"),
             "if it was shown to anyone, revoke it at Salesforce",
         )),
     }
 }
 
 fn parse_login(typed: &str, policy: &HostPolicy) -> Result<LoginUrl, Invalid> {
+    refuse_secret(Field::LoginUrl, typed)?;
     LoginUrl::parse(typed, policy).map_err(|error| {
         Invalid::new(
             Field::LoginUrl,
@@ -243,7 +258,8 @@ fn parse_username(typed: Option<&str>) -> Result<Option<String>, Invalid> {
     } else {
         Err(Invalid::new(
             Field::Username,
-            format!("'{}' is no Salesforce username", text::clean(username)),
+            // Not shown: it may be a password.
+            "what was entered is no Salesforce username",
             "it looks like an e-mail address; leave it empty and it is learned at the first login",
         ))
     }
@@ -253,6 +269,7 @@ fn parse_tags(typed: &[String]) -> Result<Vec<String>, Invalid> {
     let mut tags: Vec<String> = Vec::new();
     for tag in typed.iter().flat_map(|typed| typed.split([' ', ','])).filter(|tag| !tag.is_empty())
     {
+        refuse_secret(Field::Tags, tag)?;
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if !tag.chars().all(allowed) || tag.len() > 64 {
             return Err(Invalid::new(

@@ -1,6 +1,7 @@
 //! From what the caller named to one credential, with the guards of product.md.
 
 use crate::domain::name::Address;
+use crate::domain::text;
 use crate::engine::error::{Error, Refusal};
 use crate::engine::operation::Selection;
 use crate::store::{CredentialRow, Store};
@@ -32,7 +33,7 @@ pub(crate) fn choose<T>(
     plain: PlainName,
 ) -> Result<T, Error> {
     let target = &selection.target;
-    let not_found = || Error::NotFound(target.to_string());
+    let not_found = || Error::NotFound(text::clean_and_mask(&target.to_string()));
     let row = match target.environment {
         Some(wanted) => rows
             .into_iter()

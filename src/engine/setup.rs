@@ -145,7 +145,7 @@ fn choose_flow(asked: Option<Flow>, app: &App) -> Result<Flow, Error> {
 
 /// An app that a credential names and nobody has registered here.
 pub(super) fn unknown_app(name: &str) -> Error {
-    let name = crate::domain::text::clean(name);
+    let name = crate::domain::text::clean_and_mask(name);
     Invalid::new(
         Field::App,
         format!("the app {name} is not known here: without its client ID nobody can sign in"),
