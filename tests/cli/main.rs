@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod bad_input;
 #[path = "../common/mod.rs"]
 mod common;
 mod contract;
