@@ -4,11 +4,13 @@
 use std::time::Duration;
 
 use crate::domain::record::RecordId;
+use crate::domain::time::UnixMillis;
 use crate::engine::error::Error;
 use crate::engine::outcome::Progress;
-use crate::engine::{Engine, Reporter};
+use crate::engine::{Engine, Reporter, now};
 use crate::platform;
 use crate::platform::lock::LockFile;
+use crate::store::CredentialRow;
 
 /// Longest wait for another process: its exchange has 20 s and a commit to make.
 const WAIT: Duration = Duration::from_secs(30);
@@ -44,5 +46,25 @@ impl Engine {
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// Looks whether anyone still waits for the answer of an open refresh. Where the lock is free,
+    /// its holder died in the middle: the credential is uncertain from now on, not only when the
+    /// deadline of that refresh has passed. Nothing is written.
+    pub(super) async fn with_dead_refresh_seen(&self, row: CredentialRow) -> CredentialRow {
+        let at = now();
+        if row.credential.intent.as_ref().is_none_or(|intent| intent.deadline < at) {
+            return row;
+        }
+        let path = self.settings.locations.locks_folder().join(row.id.to_string());
+        // A lock that can't be looked at proves nothing.
+        let Ok(Some(lock)) = LockFile::try_acquire(&path) else { return row };
+        // Read again under it: the holder may have ended well between the two looks.
+        let mut row = self.reload(row.id).await.unwrap_or(row);
+        drop(lock);
+        if let Some(intent) = &mut row.credential.intent {
+            intent.deadline = intent.deadline.min(UnixMillis(at.0 - 1));
+        }
+        row
     }
 }

@@ -193,6 +193,7 @@ impl Engine {
             Operation::List => self.list().await,
             Operation::Show(selection) => {
                 let row = self.select(&selection, PlainName::InUse).await?;
+                let row = self.with_dead_refresh_seen(row).await;
                 Ok(Outcome::Credential(Box::new(row.credential)))
             }
             Operation::History(selection) => self.history(&selection).await,
@@ -224,7 +225,11 @@ impl Engine {
 
     async fn list(&self) -> Result<Outcome, Error> {
         let rows = self.store.call(|store| store.credentials()).await?;
-        Ok(Outcome::Credentials(rows.into_iter().map(|row| row.credential).collect()))
+        let mut credentials = Vec::with_capacity(rows.len());
+        for row in rows {
+            credentials.push(self.with_dead_refresh_seen(row).await.credential);
+        }
+        Ok(Outcome::Credentials(credentials))
     }
 
     async fn history(&self, selection: &Selection) -> Result<Outcome, Error> {
