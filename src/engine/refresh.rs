@@ -241,7 +241,7 @@ impl Engine {
         let fault =
             classify_token_endpoint(host, response.status, &response.content_type, &response.body);
         if fault.kind == FaultKind::AlreadyProcessing {
-            self.end_intent(spending.row.id, IntentOperation::Refresh).await?;
+            self.keep_token(spending, latency, &fault).await?;
             return Ok(Tried::Busy(fault));
         }
         if fault.outcome() == CheckOutcome::NeedsSetup {
@@ -433,14 +433,6 @@ impl Engine {
             .store
             .call(move |store| store.end_exchange(id, IntentOperation::Refresh, Some(&failed)))
             .await?)
-    }
-
-    pub(super) async fn end_intent(
-        &self,
-        credential: RecordId,
-        operation: IntentOperation,
-    ) -> Result<(), Error> {
-        Ok(self.store.call(move |store| store.end_exchange(credential, operation, None)).await?)
     }
 
     /// Counts an exchange until the answer is durable.
