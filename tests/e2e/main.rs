@@ -11,6 +11,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod browser;
 mod processes;
 
 /// Whether these programs are installed. Where one is missing, says what is left out, or fails
