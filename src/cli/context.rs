@@ -9,6 +9,7 @@ use crate::engine::{Engine, Event, Failure, Operation, Outcome, Progress, exit};
 use crate::platform::terminal::{self, PromptError};
 
 use super::output::{Ended, Output};
+use super::signals;
 
 /// The engine and the output.
 pub(crate) struct Context {
@@ -112,11 +113,18 @@ pub(crate) async fn hidden(prompt: &'static str) -> Result<Sensitive, Ended> {
 }
 
 fn refused(error: &PromptError) -> Ended {
+    let exit_code = match error {
+        PromptError::Interrupted => signals::INTERRUPTED,
+        PromptError::NoTerminal
+        | PromptError::TooLong
+        | PromptError::NotText
+        | PromptError::System(_) => exit::USAGE,
+    };
     Failure {
         code: "not_answered".into(),
         message: error.to_string(),
         remedy: error.remedy().into(),
-        exit_code: exit::USAGE,
+        exit_code,
         detail: FailureDetail::None,
     }
     .into()

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::engine::{Engine, Failure, Settings};
+use crate::platform::terminal::FormerModes;
 
 use super::output::{Done, Ended};
 
@@ -16,6 +17,9 @@ const WORKERS: usize = 2;
 /// Longest wait for an exchange after a signal: its own deadline and the commit.
 const LAST_EXCHANGE: Duration = Duration::from_secs(25);
 
+/// Exit code of what Ctrl-C ended, as a signal or as a key at a hidden prompt.
+pub(crate) const INTERRUPTED: u8 = 130;
+
 /// Runs a command on an engine of its own. A signal that would end it is acted on when no exchange
 /// is under way any more; the exit code says which one it was.
 pub(crate) fn block_on<F: Future<Output = Done>>(
@@ -23,12 +27,16 @@ pub(crate) fn block_on<F: Future<Output = Done>>(
     command: impl FnOnce(Arc<Engine>) -> F,
 ) -> Done {
     let runtime = runtime()?;
+    let modes = FormerModes::of_now();
     let result = runtime.block_on(async {
         let engine = Engine::open(settings).map_err(Failure::from)?;
         let work = command(Arc::clone(&engine));
         let done = tokio::select! {
             done = work => done,
-            code = ended_by_signal() => Err(Ended::Code(code)),
+            code = ended_by_signal() => {
+                modes.give_back();
+                Err(Ended::Code(code))
+            }
         };
         close(&engine).await;
         done
@@ -57,7 +65,7 @@ pub(crate) async fn ended_by_signal() -> u8 {
     let terminate = SignalKind::terminate();
     tokio::select! {
         () = received(signal(hang_up)) => 129,
-        () = received(signal(interrupt)) => 130,
+        () = received(signal(interrupt)) => INTERRUPTED,
         () = received(signal(terminate)) => 143,
     }
 }

@@ -6,7 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Read, Write};
 
 use rustix::termios::{
-    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcsetattr,
 };
 use secrecy::SecretString;
 use zeroize::Zeroizing;
@@ -68,6 +68,31 @@ pub(crate) fn prompt_hidden(prompt: &str) -> Result<SecretString, PromptError> {
         .open("/dev/tty")
         .map_err(|_| PromptError::NoTerminal)?;
     prompt_on(&terminal, prompt)
+}
+
+/// How the controlling terminal was, for a program that a signal ends while a question waits: the
+/// thread that asks can't give it back then.
+pub(crate) struct FormerModes(Option<(File, Termios)>);
+
+impl FormerModes {
+    /// Looks at the terminal; without one there is nothing to give back.
+    pub(crate) fn of_now() -> Self {
+        let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty").ok();
+        Self(terminal.and_then(|terminal| {
+            let modes = tcgetattr(&terminal).ok()?;
+            Some((terminal, modes))
+        }))
+    }
+
+    /// Gives the terminal back as it was. In the background it belongs to another program, whose
+    /// modes are left alone.
+    pub(crate) fn give_back(self) {
+        let Some((terminal, former)) = self.0 else { return };
+        if tcgetpgrp(&terminal).is_ok_and(|foreground| foreground == rustix::process::getpgrp()) {
+            // There is no one to tell, and no other way to mend it.
+            let _ = tcsetattr(&terminal, OptionalActions::Now, &former);
+        }
+    }
 }
 
 fn prompt_on(mut terminal: &File, prompt: &str) -> Result<SecretString, PromptError> {
