@@ -13,6 +13,7 @@ mod common;
 
 mod browser;
 mod processes;
+mod terminal;
 
 /// Whether these programs are installed. Where one is missing, says what is left out, or fails
 /// when nothing may be.
