@@ -40,8 +40,12 @@ pub(crate) fn clean(text: &str) -> String {
 ///
 /// For server descriptions and pasted text that end up in an error, a log or the history.
 pub(crate) fn clean_and_mask(text: &str) -> String {
-    clean(text)
-        .split(' ')
+    mask(&clean(text))
+}
+
+/// Replaces every word that looks like a token, a code or a key; the rest stays as it is.
+pub(crate) fn mask(text: &str) -> String {
+    text.split(' ')
         .map(|word| if secret_kind(word).is_some() { "[redacted]" } else { word })
         .collect::<Vec<_>>()
         .join(" ")

@@ -8,6 +8,7 @@ use crate::domain::app::AppError;
 use crate::domain::credential::CheckOutcome;
 use crate::domain::fault::Fault;
 use crate::domain::name::Address;
+use crate::domain::text;
 use crate::engine::outcome::{Failure, FailureDetail, Field, KeyProtection, WrongAccount};
 use crate::oauth::redirect::RedirectError;
 use crate::platform::files::FileError;
@@ -341,8 +342,9 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self {
             code: error.code().into(),
-            message: error.message(),
-            remedy: error.remedy(),
+            // Names and paths are told as they were given; a token may have been given for one.
+            message: text::mask(&error.message()),
+            remedy: text::mask(&error.remedy()),
             exit_code: error.exit_code(),
             detail: error.detail(),
         }
