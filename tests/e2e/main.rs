@@ -12,6 +12,7 @@
 mod common;
 
 mod browser;
+mod canary;
 mod processes;
 mod terminal;
 
