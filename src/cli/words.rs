@@ -11,12 +11,19 @@ use crate::engine::outcome::{Revocation, TestReport};
 /// From here on a time is told by its date: a week, in seconds.
 const FAR: u64 = 7 * 86_400;
 
-/// A table of all credentials.
+/// A table of all credentials. Which of two environments is in use is told where there are two.
 pub(crate) fn credential_table(credentials: &[Credential], now: UnixMillis) -> String {
     let width = credentials.iter().map(|one| one.address.name.as_str().len()).max().unwrap_or(0);
     let width = width.max("NAME".len());
+    let has_twin = |one: &Credential| {
+        credentials.iter().any(|other| {
+            other.address.name == one.address.name
+                && other.address.environment != one.address.environment
+        })
+    };
+    let use_width = if credentials.iter().any(has_twin) { "  in use".len() } else { 0 };
     let mut table = format!(
-        "{:width$}  {:7}  {:6}  {:15}  {:13}  USER\n",
+        "{:width$}  {:7}{:use_width$}  {:15}  {:13}  USER\n",
         "NAME", "ENV", "", "STATE", "TESTED"
     );
     for credential in credentials {
@@ -25,13 +32,13 @@ pub(crate) fn credential_table(credentials: &[Credential], now: UnixMillis) -> S
             Environment::Production => "PROD",
             Environment::Sandbox => "sandbox",
         };
-        let in_use = if credential.in_use { "in use" } else { "" };
+        let in_use = if credential.in_use && has_twin(credential) { "  in use" } else { "" };
         let tested =
             credential.last_test.as_ref().map_or_else(|| "-".to_owned(), |test| ago(test.at, now));
         let user = credential.username.as_deref().unwrap_or(credential.user_id.as_str());
         let _ = writeln!(
             table,
-            "{:width$}  {environment:7}  {in_use:6}  {} {:13}  {tested:13}  {user}",
+            "{:width$}  {environment:7}{in_use:use_width$}  {} {:13}  {tested:13}  {user}",
             credential.address.name,
             state.mark(),
             state.words(),
@@ -118,7 +125,11 @@ fn open_facts(credential: &Credential, now: UnixMillis) -> Vec<Fact> {
 }
 
 fn check_in_words(check: &Check, now: UnixMillis) -> String {
-    let mut words = format!("{}, {} ms, {}", check.message, check.latency_ms, ago(check.at, now));
+    let mut words = check.message.clone();
+    if check.outcome == CheckOutcome::Ok {
+        let _ = write!(words, ", {} ms", check.latency_ms);
+    }
+    let _ = write!(words, ", {}", ago(check.at, now));
     if !check.remedy.is_empty() {
         let _ = write!(words, "\n            {}", check.remedy);
     }

@@ -1,3 +1,5 @@
+//! The update function under tables.
+
 use std::time::Duration;
 
 use jiff::tz::TimeZone;

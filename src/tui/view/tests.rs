@@ -1,3 +1,5 @@
+//! Every screen at three sizes.
+
 use std::fmt::Write as _;
 
 use ratatui::Terminal;

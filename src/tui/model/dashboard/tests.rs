@@ -1,3 +1,5 @@
+//! The list: selection, marks, filter and order.
+
 use super::*;
 use crate::tui::model::sample;
 

@@ -1,3 +1,5 @@
+//! The form: hints, live checks, and what is sent.
+
 use super::*;
 use crate::tui::model::sample;
 
