@@ -12,3 +12,4 @@ mod bad_input;
 mod common;
 mod contract;
 mod contracts;
+mod wrong_account;
