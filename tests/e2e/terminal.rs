@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use rustix::process::{Pid, Signal, kill_process};
@@ -22,11 +23,13 @@ const ENTER: &str = "\r";
 
 /// A program in a terminal of its own; killed when it is dropped.
 struct Terminal {
-    master: Box<dyn MasterPty + Send>,
+    /// Its output ends when this is dropped.
+    _master: Box<dyn MasterPty + Send>,
     keyboard: Box<dyn Write + Send>,
     child: Box<dyn Child + Send + Sync>,
-    /// The terminal itself, to look at its modes.
-    tty: File,
+    /// The terminal itself, to look at its modes; while it is open, the output has no end.
+    tty: Option<File>,
+    reader: Option<JoinHandle<()>>,
     modes: LocalModes,
     /// Everything that came, and the screen that it made.
     output: Arc<Mutex<(Vec<u8>, vt100::Parser)>>,
@@ -56,7 +59,7 @@ impl Terminal {
         let screen = vt100::Parser::new(rows.try_into().unwrap(), cols.try_into().unwrap(), 0);
         let output = Arc::new(Mutex::new((Vec::new(), screen)));
         let shared = Arc::clone(&output);
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(count @ 1..) = reader.read(&mut bytes) {
                 let (raw, parser) = &mut *shared.lock().unwrap();
@@ -64,7 +67,15 @@ impl Terminal {
                 parser.process(&bytes[..count]);
             }
         });
-        Self { master: pair.master, keyboard, child, tty, modes, output }
+        Self {
+            _master: pair.master,
+            keyboard,
+            child,
+            tty: Some(tty),
+            reader: Some(reader),
+            modes,
+            output,
+        }
     }
 
     /// Starts orgkey.
@@ -115,8 +126,11 @@ impl Terminal {
             status = self.child.try_wait().unwrap();
             status.is_some()
         });
+        let tty = self.tty.take().unwrap();
+        let modes = tcgetattr(&tty).unwrap().local_modes;
+        drop(tty);
+        self.reader.take().unwrap().join().unwrap();
         let shown = self.raw();
-        let modes = tcgetattr(&self.tty).unwrap().local_modes;
         assert_eq!(modes, self.modes, "the terminal is given back as it was: {shown}");
         (status.unwrap().exit_code(), shown)
     }
@@ -124,8 +138,10 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.master.resize(PtySize::default());
+        // One that has ended must not be signalled: its number may be another's by now.
+        if let Ok(None) = self.child.try_wait() {
+            let _ = self.child.kill();
+        }
     }
 }
 
