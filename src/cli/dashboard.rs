@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::engine::outcome::FailureDetail;
 use crate::engine::{Engine, Event, Failure, Operation, Settings, now};
-use crate::tui::{self, Person, Port};
+use crate::tui::{self, Demo, Port};
 
 use super::output::{Done, Ended};
 use super::signals;
@@ -33,12 +33,12 @@ pub(crate) fn run(settings: Settings) -> Done {
 
 /// Shows the dashboard until the person leaves or the terminal does; what was sent to Salesforce
 /// by then becomes durable before the process ends.
-pub(crate) async fn show(engine: Arc<Engine>, person: Option<Box<dyn Person>>) -> Done {
+pub(crate) async fn show(engine: Arc<Engine>, demo: Option<Demo>) -> Done {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let settings = tui::Settings {
         no_color: set("NO_COLOR"),
         ascii: set("ORGKEY_ASCII"),
-        demo_person: person,
+        demo,
         clock: now,
         zone: jiff::tz::TimeZone::system(),
         host_policy: engine.settings().config.host_policy(),

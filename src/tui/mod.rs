@@ -44,14 +44,31 @@ pub(crate) trait Person {
     fn sign_in(&self, url: String, username: Option<String>) -> SignIn;
 }
 
+/// What only the demo has.
+pub(crate) struct Demo {
+    /// Who signs in when there is no browser.
+    pub(crate) person: Box<dyn Person>,
+    /// The simulated orgs, to be typed into the form.
+    pub(crate) facts: DemoFacts,
+}
+
+/// The simulated orgs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DemoFacts {
+    /// One line each; none outside the demo.
+    pub(crate) lines: Vec<String>,
+    /// The My Domain that a new form begins with.
+    pub(crate) my_domain: String,
+}
+
 /// What the caller decides.
 pub(crate) struct Settings {
     /// `NO_COLOR` is set.
     pub(crate) no_color: bool,
     /// `ORGKEY_ASCII` is set.
     pub(crate) ascii: bool,
-    /// Who signs in when there is no browser; `None` outside the demo.
-    pub(crate) demo_person: Option<Box<dyn Person>>,
+    /// What only the demo has.
+    pub(crate) demo: Option<Demo>,
     /// The time, in Unix milliseconds.
     pub(crate) clock: fn() -> UnixMillis,
     /// In which times are shown.

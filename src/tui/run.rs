@@ -70,11 +70,12 @@ impl<P: Port> Loop<P> {
         let look = Look {
             color: !settings.no_color,
             ascii: settings.ascii,
-            demo: settings.demo_person.is_some(),
+            demo: settings.demo.is_some(),
         };
         let now = (settings.clock)();
         let policy = settings.host_policy.clone();
-        let model = Model::new(size, look, settings.zone.clone(), policy, now);
+        let mut model = Model::new(size, look, settings.zone.clone(), policy, now);
+        model.demo = settings.demo.as_ref().map(|demo| demo.facts.clone()).unwrap_or_default();
         let Ok(screen) = Terminal::new(Screen::new(size.width, size.height));
         let mut writer = Writer::start(stdout())?;
         let raw = RawMode::take()?;
@@ -168,8 +169,8 @@ impl<P: Port> Loop<P> {
     }
 
     fn play(&self, url: String, username: Option<String>) {
-        let Some(person) = &self.settings.demo_person else { return };
-        let signed_in = person.sign_in(url, username);
+        let Some(demo) = &self.settings.demo else { return };
+        let signed_in = demo.person.sign_in(url, username);
         let tell = self.tell.clone();
         tokio::spawn(async move {
             // A loop that has ended needs no answer.

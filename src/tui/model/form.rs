@@ -148,9 +148,13 @@ impl Values {
 }
 
 impl Form {
-    /// A form for new credentials.
-    pub(crate) fn for_new() -> Self {
-        let values = Values { app: LineField::new(DEFAULT_APP), ..Values::default() };
+    /// A form for new credentials; `my_domain` is filled in where it is known beforehand.
+    pub(crate) fn for_new(my_domain: &str) -> Self {
+        let values = Values {
+            app: LineField::new(DEFAULT_APP),
+            login_url: LineField::new(my_domain),
+            ..Values::default()
+        };
         Self::with(None, "", false, values, None)
     }
 

@@ -70,7 +70,10 @@ impl Model {
                 self.fit();
             }
             Intent::Back => return self.back(),
-            Intent::New => self.screens.push(Screen::Form(Box::new(Form::for_new()))),
+            Intent::New => {
+                let form = Form::for_new(&self.demo.my_domain);
+                self.screens.push(Screen::Form(Box::new(form)));
+            }
             Intent::Apps => self.screens.push(Screen::Apps(AppsScreen::default())),
             Intent::Help => self.screens.push(Screen::Help(0)),
             Intent::Messages => self.screens.push(Screen::Messages(0)),

@@ -34,6 +34,7 @@ use crate::domain::name::Address;
 use crate::domain::time::UnixMillis;
 use crate::engine::outcome::{AppReport, KeyProtection, KeyReport, WrongAccount};
 use crate::engine::{Event, Operation};
+use crate::tui::DemoFacts;
 use crate::tui::effect::Effect;
 use crate::tui::keymap::{self, Intent};
 use crate::tui::message::{JobId, Message, Signal, Size};
@@ -115,6 +116,8 @@ pub(crate) struct Model {
     pub(crate) jobs: Jobs,
     /// What was said.
     pub(crate) notices: Notices,
+    /// The simulated orgs; empty outside the demo.
+    pub(crate) demo: DemoFacts,
     /// Whether the line of keys is shown.
     pub(crate) bar: bool,
     /// Whether the list changed while it was being fetched.
@@ -144,6 +147,7 @@ impl Model {
             screens: Vec::new(),
             jobs: Jobs::default(),
             notices: Notices::default(),
+            demo: DemoFacts::default(),
             bar: true,
             list_again: false,
             stop_later: false,

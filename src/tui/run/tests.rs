@@ -51,7 +51,7 @@ fn dashboard_in_a_child() {
     let settings = Settings {
         no_color: false,
         ascii: false,
-        demo_person: None,
+        demo: None,
         clock: || UnixMillis(sample::NOW.0),
         zone: TimeZone::UTC,
         host_policy: HostPolicy::default(),

@@ -51,7 +51,7 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer) -> Option<Position> {
         return None;
     }
     if model.dashboard.all().is_empty() {
-        draw_empty(&mut Page::new(buffer, geometry.list, model.look));
+        draw_empty(model, &mut Page::new(buffer, geometry.list, model.look));
         return None;
     }
     let columns = Columns::of(geometry.shape, geometry.list.width);
@@ -230,7 +230,7 @@ fn draw_notice(model: &Model, page: &mut Page<'_>) -> Option<Position> {
     None
 }
 
-fn draw_empty(page: &mut Page<'_>) {
+fn draw_empty(model: &Model, page: &mut Page<'_>) {
     let (strong, plain) = (page.theme.strong(), page.theme.plain());
     let steps = [
         ("n", "save your first org: its Org ID and User ID"),
@@ -242,6 +242,11 @@ fn draw_empty(page: &mut Page<'_>) {
         page.text(6, text, plain);
     }
     page.next();
-    let demo = "Just looking?  orgkey demo  runs on a simulated Salesforce, no org needed.";
-    page.text(3, demo, plain);
+    if model.demo.lines.is_empty() {
+        let demo = "Just looking?  orgkey demo  runs on a simulated Salesforce, no org needed.";
+        page.text(3, demo, plain);
+    } else {
+        let demo = "This is the simulated Salesforce; the form shows what to type.";
+        page.text(3, demo, plain);
+    }
 }

@@ -44,6 +44,10 @@ pub(super) fn draw(model: &Model, form: &Form, page: &mut Page<'_>) -> Option<Po
     page.next();
     page.gap();
     draw_remarks(form, page);
+    if form.editing.is_none() && !model.demo.lines.is_empty() {
+        page.gap();
+        draw_demo_facts(model, page);
+    }
     cursor
 }
 
@@ -144,6 +148,13 @@ fn draw_box(form: &Form, page: &mut Page<'_>) {
     page.line(x + 1, label(Field::Environment), style);
     if focused {
         page.text(value_at(page), hint(Field::Environment), page.theme.dim());
+    }
+}
+
+/// The simulated orgs, to be typed into the form.
+fn draw_demo_facts(model: &Model, page: &mut Page<'_>) {
+    for line in &model.demo.lines {
+        page.line(3, line, page.theme.dim());
     }
 }
 

@@ -24,7 +24,7 @@ fn a_refused_save_puts_the_cursor_on_the_field_that_is_wrong() {
         ("acme", "00D5g00000Abc1X", "0055g00000FgHiJ", "https://evil.example", Field::LoginUrl),
     ];
     for (name, org, user, url, wrong) in table {
-        let mut form = Form::for_new();
+        let mut form = Form::for_new("");
         type_into(&mut form, Field::Name, name);
         type_into(&mut form, Field::OrgId, org);
         type_into(&mut form, Field::UserId, user);
@@ -38,7 +38,7 @@ fn a_refused_save_puts_the_cursor_on_the_field_that_is_wrong() {
 
 #[test]
 fn a_short_id_shows_its_long_form_and_an_empty_field_is_not_scolded_early() {
-    let mut form = Form::for_new();
+    let mut form = Form::for_new("");
     let policy = HostPolicy::default();
     assert_eq!(form.finding(Field::OrgId, &policy), Finding::Nothing);
     type_into(&mut form, Field::OrgId, "00D5g00000Abc1X");
@@ -47,7 +47,7 @@ fn a_short_id_shows_its_long_form_and_an_empty_field_is_not_scolded_early() {
 
 #[test]
 fn a_pasted_address_fills_ids_and_my_domain_and_a_token_goes_nowhere() {
-    let mut form = Form::for_new();
+    let mut form = Form::for_new("");
     form.focus = Focus::Field(Field::OrgId);
     form.paste(
         "https://acme.lightning.force.com/lightning/setup/ManageUsers/page?address=%2F0055g00000FgHiJ",
