@@ -23,7 +23,7 @@ use crate::engine::{Engine, Reporter, check, now};
 use crate::oauth::token_response::{TokenResponse, TokenResponseError, TokenResponseProblem};
 use crate::oauth::{Client, refresh, token_response};
 use crate::platform;
-use crate::store::{CredentialRow, IntentOperation, IntentRow, TokenRow, new_record_id};
+use crate::store::{CredentialRow, IntentOperation, IntentRow, Store, TokenRow, new_record_id};
 
 /// Tries when Salesforce says that it is at the same token already, and the waits between them.
 const BUSY_WAITS: [Duration; 3] =
@@ -420,7 +420,8 @@ impl Engine {
         Err(Error::Uncertain { address: spending.row.credential.address.clone(), message })
     }
 
-    /// Nothing was spent: the intent ends, the token stays, the history says why.
+    /// This try spent nothing: the token stays, and the history says why. The intent ends, unless it
+    /// is an earlier try's whose answer was lost: what that one did is still not known.
     async fn keep_token(
         &self,
         spending: &Spending,
@@ -428,11 +429,15 @@ impl Engine {
         fault: &Fault,
     ) -> Result<(), Error> {
         let failed = check::failed(CheckKind::Refresh, latency, fault);
-        let id = spending.row.id;
-        Ok(self
-            .store
-            .call(move |store| store.end_exchange(id, IntentOperation::Refresh, Some(&failed)))
-            .await?)
+        let (id, earlier) = (spending.row.id, spending.attempt - 1);
+        let settle = move |store: &mut Store| {
+            if earlier == 0 {
+                store.end_exchange(id, IntentOperation::Refresh, Some(&failed))
+            } else {
+                store.reopen_exchange(id, IntentOperation::Refresh, earlier, now(), &failed)
+            }
+        };
+        Ok(self.store.call(settle).await?)
     }
 
     /// Counts an exchange until the answer is durable.

@@ -126,6 +126,26 @@ impl Store {
         })
     }
 
+    /// Takes a try back that spent nothing: the intent is again that of the `attempt` before, whose
+    /// answer was lost.
+    pub(crate) fn reopen_exchange(
+        &mut self,
+        credential: RecordId,
+        operation: IntentOperation,
+        attempt: u32,
+        now: UnixMillis,
+        check: &Check,
+    ) -> Result<(), Error> {
+        self.write(|transaction| {
+            transaction.execute(
+                "UPDATE intent SET attempt = ?3, deadline = min(deadline, ?4)
+                 WHERE credential_id = ?1 AND operation = ?2",
+                (credential.0, operation.as_str(), attempt, now.0 - 1),
+            )?;
+            with_check(transaction, credential, Some(check))
+        })
+    }
+
     /// Keeps the intent open, because its answer was lost, and records that.
     pub(crate) fn lose_answer(
         &mut self,

@@ -232,6 +232,20 @@ fn a_lost_request_that_never_was_carried_out_is_mended_by_the_late_try() {
 }
 
 #[test]
+fn a_passing_fault_does_not_make_a_lost_answer_forgotten() {
+    let (simulator, home) = ready();
+    let old = token(&home);
+    spoil_refresh(&simulator, &json!({ "then": "reset" }));
+    other_than(&home, &old).expect(10);
+    spoil_refresh(&simulator, &json!({ "status": 503, "body": "busy" }));
+    other_than(&home, &old).expect(4);
+    assert_eq!(home.shown("acme")["state"], "uncertain", "the lost answer is still lost");
+    let late = other_than(&home, &old).expect(3);
+    assert!(late.stderr.contains("lost"), "{late}");
+    assert_eq!(home.shown("acme")["state"], "needs_setup");
+}
+
+#[test]
 fn where_refresh_tokens_are_not_single_use_a_lost_answer_is_a_passing_fault() {
     let simulator = Simulator::start();
     let home = Home::new();
