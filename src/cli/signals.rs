@@ -29,11 +29,12 @@ pub(crate) fn block_on<F: Future<Output = Done>>(
     let runtime = runtime()?;
     let modes = FormerModes::of_now();
     let result = runtime.block_on(async {
+        let ended = ended_by_signal();
         let engine = Engine::open(settings).map_err(Failure::from)?;
         let work = command(Arc::clone(&engine));
         let done = tokio::select! {
             done = work => done,
-            code = ended_by_signal() => {
+            code = ended => {
                 modes.give_back();
                 Err(Ended::Code(code))
             }
@@ -58,15 +59,19 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Ended> {
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?)
 }
 
-/// Waits for SIGHUP, SIGINT or SIGTERM and answers the exit code for it.
-pub(crate) async fn ended_by_signal() -> u8 {
-    let hang_up = SignalKind::hangup();
-    let interrupt = SignalKind::interrupt();
-    let terminate = SignalKind::terminate();
-    tokio::select! {
-        () = received(signal(hang_up)) => 129,
-        () = received(signal(interrupt)) => INTERRUPTED,
-        () = received(signal(terminate)) => 143,
+/// Waits for SIGHUP, SIGINT or SIGTERM and answers the exit code for it. From the call on, not
+/// only from the first poll, such a signal is noted and does not end the process by itself.
+/// Within a runtime only.
+pub(crate) fn ended_by_signal() -> impl Future<Output = u8> {
+    let hang_up = signal(SignalKind::hangup());
+    let interrupt = signal(SignalKind::interrupt());
+    let terminate = signal(SignalKind::terminate());
+    async move {
+        tokio::select! {
+            () = received(hang_up) => 129,
+            () = received(interrupt) => INTERRUPTED,
+            () = received(terminate) => 143,
+        }
     }
 }
 

@@ -14,9 +14,10 @@ pub(crate) fn run(simulate: &Simulate, output: Output) -> Done {
     let options = Options { listen: simulate.listen };
     let runtime = signals::runtime()?;
     runtime.block_on(async {
+        let ended = signals::ended_by_signal();
         let simulator = start(options).await?;
         say_ready(simulator.facts(), output)?;
-        let code = signals::ended_by_signal().await;
+        let code = ended.await;
         simulator.stop().await;
         Err(Ended::Code(code))
     })
