@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::common::{Home, PUBLIC_APP, Run, Simulator, config, set_mode};
+use crate::common::{Home, MARKER, PUBLIC_APP, Run, Simulator, config, set_mode};
 
 /// Secrets in the wrong place: none may be seen again anywhere.
 const SECRETS: [&str; 4] = [
@@ -256,7 +256,9 @@ fn a_lost_key_file_is_named_and_nothing_is_made_anew_over_what_was_sealed() {
             .iter()
             .map(|name| (home.path().join(name), fs::read(home.path().join(name)).unwrap()))
             .collect();
-        kept.iter().for_each(|(path, _)| fs::remove_file(path).unwrap());
+        for (path, _) in &kept {
+            fs::remove_file(path).unwrap();
+        }
         for arguments in [
             ["token", "acme"].as_slice(),
             &["test", "acme"],
@@ -301,23 +303,17 @@ fn a_newer_or_damaged_store_is_left_as_it_is() {
     assert_eq!(home.orgkey(&["list", "--json"]).ok().json(), before);
 
     let good = fs::read(&path).unwrap();
-    let damages: [&dyn Fn(&mut Vec<u8>); 3] =
-        [&|bytes| bytes[..100].fill(b'x'), &|bytes| bytes.truncate(5000), &|bytes| {
-            bytes[4096..20_000].fill(0xA5)
-        }];
-    for damage in damages {
+    let overwritten = |range: std::ops::Range<usize>| {
         let mut bytes = good.clone();
-        damage(&mut bytes);
+        bytes[range].fill(0xA5);
+        bytes
+    };
+    for bytes in [overwritten(0..100), good[..5000].to_vec(), overwritten(4096..20_000)] {
         drop_log(&home);
         fs::write(&path, &bytes).unwrap();
         refused(&home, &["list"], "", 9, "the store is damaged");
-        refused(
-            &home,
-            &["save", "x", "--org-id", "00D5g00000Abc1X", "--user-id", "0055g00000FgHiJ"],
-            "",
-            9,
-            "damaged",
-        );
+        let save = ["save", "x", "--org-id", "00D5g00000Abc1X", "--user-id", "0055g00000FgHiJ"];
+        refused(&home, &save, "", 9, "the store is damaged");
         assert_eq!(fs::read(&path).unwrap(), bytes, "the damaged file is kept as it is");
     }
     drop_log(&home);
@@ -398,7 +394,7 @@ fn what_was_pasted_wrong_spends_nothing() {
     for (pasted, status, said) in table {
         let run = refused(&home, &["setup", "acme", "--finish", "-"], pasted, *status, said);
         let echoed = pasted.contains("hunter2") && run.stderr.contains("hunter2");
-        assert!(!echoed && !run.stderr.contains("SIMCANARY"), "{run}");
+        assert!(!echoed && !run.stderr.contains(MARKER), "{run}");
         assert_eq!(home.shown("acme")["state"], "authorizing", "{pasted}");
     }
     let too_long = home.orgkey_with(&["setup", "acme", "--finish", "-"], &"x".repeat(20_000));

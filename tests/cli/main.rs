@@ -7,9 +7,13 @@
     reason = "a test fails by panicking"
 )]
 
+mod answers;
 mod bad_input;
 #[path = "../common/mod.rs"]
 mod common;
 mod contract;
 mod contracts;
+mod ends;
+mod refusals;
+mod stage;
 mod wrong_account;
