@@ -90,10 +90,10 @@ pub(crate) fn parse_edit(
     }
     match &request.username {
         Some(typed) => account.username = parse_username(Some(typed)).map_err(refuse)?,
-        // The username of one user must not be the hint for the sign-in of another.
-        None if (&account.org_id, &account.user_id) != (&base.org_id, &base.user_id) => {
-            let is_saved_one =
-                (&account.org_id, &account.user_id) == (&current.org_id, &current.user_id);
+        // The username that was proved at a sign-in is no hint for the sign-in of another user. One
+        // that was only typed stays: nothing is cleared.
+        None if account.user_id != base.user_id && current.token.is_some() => {
+            let is_saved_one = account.user_id == current.user_id;
             account.username = current.username.clone().filter(|_| is_saved_one);
         }
         None => {}
