@@ -8,11 +8,13 @@
     reason = "a test fails by panicking"
 )]
 
+#[expect(dead_code, reason = "shared with the other test crates, which use the rest")]
 #[path = "../common/mod.rs"]
 mod common;
 
 mod browser;
 mod canary;
+mod kills;
 mod processes;
 mod terminal;
 

@@ -70,7 +70,7 @@ fn send(child: &Child, signal: Signal) {
 }
 
 /// What the store answers when SQLite is asked whether it is sound.
-fn assert_sound(home: &Home) {
+pub(crate) fn assert_sound(home: &Home) {
     let store = rusqlite::Connection::open(home.path().join("orgkey.db")).unwrap();
     let word: String = store.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(word, "ok");
