@@ -48,7 +48,7 @@ fn forms(secret: &str) -> Vec<(String, Vec<u8>)> {
         let text = [vec![0; before], bytes.to_vec()].concat();
         let (first, last) = ((before * 8).div_ceil(6), text.len() * 8 / 6);
         for (name, engine) in [("base64", &STANDARD_NO_PAD), ("base64url", &URL_SAFE_NO_PAD)] {
-            let letters = engine.encode(&text)[first..last].as_bytes().to_vec();
+            let letters = engine.encode(&text).as_bytes()[first..last].to_vec();
             forms.push((format!("{name} after {before} bytes"), letters));
         }
     }
