@@ -127,6 +127,25 @@ pub(crate) struct App {
 }
 
 impl App {
+    /// An app of the store that nothing is known of but its name.
+    pub(crate) fn named(name: String) -> Self {
+        Self {
+            name,
+            client_id: String::new(),
+            has_secret: false,
+            redirect_uris: Vec::new(),
+            scopes: DEFAULT_SCOPES.map(str::to_owned).to_vec(),
+            flows: Vec::new(),
+            private_key_file: None,
+            certificate_file: None,
+            rotation: Rotation::Unknown,
+            idle_limit: None,
+            session_timeout: None,
+            rotate_every: None,
+            origin: AppOrigin::Store,
+        }
+    }
+
     /// How long an unused access token is assumed to live.
     pub(crate) fn session_timeout(&self) -> Duration {
         self.session_timeout.map_or(DEFAULT_SESSION_TIMEOUT, Duration::from_secs)
@@ -210,19 +229,8 @@ mod tests {
     #[test]
     fn the_flow_picks_its_redirect_uri() {
         let app = |uris: &[&str]| App {
-            name: DEFAULT_APP.into(),
-            client_id: "3MVG9".into(),
-            has_secret: false,
             redirect_uris: uris.iter().map(|uri| (*uri).to_owned()).collect(),
-            scopes: vec![],
-            flows: vec![],
-            private_key_file: None,
-            certificate_file: None,
-            rotation: Rotation::Unknown,
-            idle_limit: None,
-            session_timeout: None,
-            rotate_every: None,
-            origin: AppOrigin::Store,
+            ..App::named(DEFAULT_APP.into())
         };
         let both = app(&[
             "http://localhost:1717/OauthRedirect",

@@ -2,9 +2,7 @@
 
 use secrecy::SecretString;
 
-use crate::domain::app::{
-    App, AppOrigin, DEFAULT_SCOPES, Rotation, check_client_id, check_redirect_uri,
-};
+use crate::domain::app::{App, AppOrigin, check_client_id, check_redirect_uri};
 use crate::domain::audit::AuditEvent;
 use crate::domain::fault::classify_authorize;
 use crate::domain::host::LoginUrl;
@@ -102,22 +100,7 @@ impl Engine {
             )
             .into());
         }
-        let blank = App {
-            name,
-            client_id: String::new(),
-            has_secret: false,
-            redirect_uris: Vec::new(),
-            scopes: DEFAULT_SCOPES.iter().map(|scope| (*scope).to_owned()).collect(),
-            flows: Vec::new(),
-            private_key_file: None,
-            certificate_file: None,
-            rotation: Rotation::Unknown,
-            idle_limit: None,
-            session_timeout: None,
-            rotate_every: None,
-            origin: AppOrigin::Store,
-        };
-        let (app, secret) = self.changed_app(blank, request).await?;
+        let (app, secret) = self.changed_app(App::named(name), request).await?;
         let detail = format!("client ID {}", app.client_id);
         let reason = request.reason.as_deref();
         let entry = self.audit_of(AuditEvent::AppAdded, app.name.clone(), detail, reason);

@@ -11,12 +11,10 @@ use url::form_urlencoded::Serializer;
 
 use super::Client;
 use crate::domain::host::LoginUrl;
-use crate::domain::http::{Method, Purpose, Request};
+use crate::domain::http::Request;
 
 /// Path of the authorization endpoint.
 const AUTHORIZATION_ENDPOINT: &str = "/services/oauth2/authorize";
-/// Path of the token endpoint.
-pub(super) const TOKEN_ENDPOINT: &str = "/services/oauth2/token";
 /// Random bytes of a code verifier; they make 86 characters (RFC 7636 section 4.1 allows 43 to 128).
 pub(crate) const VERIFIER_BYTES: usize = 64;
 /// Random bytes of a `state`: 128 bits.
@@ -114,25 +112,19 @@ pub(crate) fn exchange_request(
     redirect_uri: &str,
     verifier: &SecretString,
 ) -> Request {
-    let mut form = vec![
+    let form = vec![
         ("grant_type", "authorization_code".into()),
         ("code", code.clone()),
         ("redirect_uri", redirect_uri.into()),
         ("code_verifier", verifier.clone()),
     ];
-    client.identify(&mut form);
-    Request {
-        method: Method::Post,
-        url: login_url.endpoint(TOKEN_ENDPOINT),
-        purpose: Purpose::Exchange,
-        form,
-        bearer: None,
-    }
+    client.spend(login_url, form)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::http::{Method, Purpose};
     use crate::oauth::testing::{form, shown};
 
     fn login() -> LoginUrl {

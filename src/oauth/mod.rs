@@ -17,7 +17,11 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use crate::domain::fault::{Fault, FaultKind};
-use crate::domain::http::Response;
+use crate::domain::host::LoginUrl;
+use crate::domain::http::{Method, Purpose, Request, Response};
+
+/// Path of the token endpoint.
+const TOKEN_ENDPOINT: &str = "/services/oauth2/token";
 
 /// The client of a request to the authorization server (RFC 6749 section 2.3.1): both values go
 /// into the form, since an app may be set to ignore HTTP Basic (Salesforce OAuth facts 3).
@@ -35,6 +39,18 @@ impl Client<'_> {
         form.push(("client_id", self.client_id.into()));
         if let Some(secret) = self.client_secret {
             form.push(("client_secret", secret.clone()));
+        }
+    }
+
+    /// The request that spends a grant at the token endpoint of a login host.
+    fn spend(&self, login_url: &LoginUrl, mut form: Vec<(&'static str, SecretString)>) -> Request {
+        self.identify(&mut form);
+        Request {
+            method: Method::Post,
+            url: login_url.endpoint(TOKEN_ENDPOINT),
+            purpose: Purpose::Exchange,
+            form,
+            bearer: None,
         }
     }
 }

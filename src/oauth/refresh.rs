@@ -6,9 +6,8 @@
 use secrecy::SecretString;
 
 use super::Client;
-use super::authorization_code::TOKEN_ENDPOINT;
 use crate::domain::host::LoginUrl;
-use crate::domain::http::{Method, Purpose, Request};
+use crate::domain::http::Request;
 
 /// The request. No scope is sent: Salesforce keeps the granted ones.
 pub(crate) fn request(
@@ -16,21 +15,15 @@ pub(crate) fn request(
     client: &Client<'_>,
     refresh_token: &SecretString,
 ) -> Request {
-    let mut form =
+    let form =
         vec![("grant_type", "refresh_token".into()), ("refresh_token", refresh_token.clone())];
-    client.identify(&mut form);
-    Request {
-        method: Method::Post,
-        url: login_url.endpoint(TOKEN_ENDPOINT),
-        purpose: Purpose::Exchange,
-        form,
-        bearer: None,
-    }
+    client.spend(login_url, form)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::http::Purpose;
     use crate::oauth::testing::form;
 
     #[test]

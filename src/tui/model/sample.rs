@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::app::{App, AppOrigin, DEFAULT_APP, Flow, Rotation};
+use crate::domain::app::{App, DEFAULT_APP, Flow};
 use crate::domain::credential::{
     AuthorizationSummary, Cause, Check, CheckKind, CheckOutcome, Credential, IntentSummary,
     TokenSummary,
@@ -153,19 +153,10 @@ pub(crate) fn numbered(count: usize) -> Vec<Credential> {
 /// The default app.
 pub(crate) fn app() -> App {
     App {
-        name: DEFAULT_APP.into(),
         client_id: "3MVG9invented.ClientId_01".into(),
         has_secret: true,
         redirect_uris: vec!["https://login.salesforce.com/services/oauth2/success".into()],
-        scopes: vec!["api".into(), "refresh_token".into(), "id".into()],
-        flows: vec![],
-        private_key_file: None,
-        certificate_file: None,
-        rotation: Rotation::Unknown,
-        idle_limit: None,
-        session_timeout: None,
-        rotate_every: None,
-        origin: AppOrigin::Store,
+        ..App::named(DEFAULT_APP.into())
     }
 }
 
