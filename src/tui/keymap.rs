@@ -58,6 +58,8 @@ pub(crate) enum Intent {
     Messages,
     /// Show or hide the line of keys.
     Bar,
+    /// The commands by name.
+    Palette,
     /// The keys.
     Help,
     /// Take the filter away, or nothing.
@@ -79,7 +81,7 @@ pub(crate) fn dashboard(key: Key) -> Option<Intent> {
         Key::PageDown => Intent::Page(1),
         Key::Home | Key::Char('g') => Intent::First,
         Key::End | Key::Char('G') => Intent::Last,
-        Key::Enter | Key::Char('z') => Intent::Details,
+        Key::Enter | Key::Tab | Key::Char('z') => Intent::Details,
         Key::Char('n') => Intent::New,
         Key::Char('s') => Intent::SetUp,
         Key::Char('t') => Intent::Test,
@@ -101,6 +103,7 @@ pub(crate) fn dashboard(key: Key) -> Option<Intent> {
         Key::Char('/') => Intent::Filter,
         Key::Char('m') => Intent::Messages,
         Key::Char('.') => Intent::Bar,
+        Key::Char(':') => Intent::Palette,
         Key::Char('?') => Intent::Help,
         Key::Esc => Intent::Back,
         Key::Char('q') => Intent::Quit,
@@ -225,13 +228,13 @@ pub(crate) fn reading(key: Key) -> Option<ReadIntent> {
         Key::PageUp => ReadIntent::Scroll(-10),
         Key::PageDown | Key::Char(' ') => ReadIntent::Scroll(10),
         Key::Home | Key::Char('g') => ReadIntent::Scroll(i64::MIN),
-        Key::Esc | Key::Enter | Key::Char('q' | '?') => ReadIntent::Leave,
+        Key::Esc | Key::Enter | Key::Tab | Key::Char('q' | 'z' | '?') => ReadIntent::Leave,
         _ => return None,
     })
 }
 
 /// All keys of the list with their meaning, as the help shows them.
-pub(crate) const HELP: [(&str, &str); 27] = [
+pub(crate) const HELP: [(&str, &str); 28] = [
     ("n", "new OAuth credentials"),
     ("s", "set up OAuth tokens, or see a pending set-up again"),
     ("t", "test access of the selected credential"),
@@ -240,12 +243,13 @@ pub(crate) const HELP: [(&str, &str); 27] = [
     ("x", "drop a staged edit"),
     ("D", "delete the credential and its token for good (asks for its address)"),
     ("U", "put the connection's other environment in use (asks)"),
-    ("Enter, z", "details"),
+    ("Enter, Tab, z", "the panel at full size, and back"),
     ("h", "history of checks"),
     ("a", "apps: the OAuth clients of your orgs"),
     ("y", "copy an ID, the user or the host; never a token"),
     ("L", "lock or unlock the sealing key"),
     ("/", "filter: words, env:prod state:needs_setup user:bob org:00D app:x tag:eu, !word"),
+    (":", "commands by name"),
     ("!", "problems only"),
     ("o", "order: by name, by state, by last test"),
     ("Space", "mark"),

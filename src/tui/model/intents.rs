@@ -12,6 +12,7 @@ use crate::tui::model::apps::{AppForm, AppsScreen};
 use crate::tui::model::dialog::{ConfirmDialog, DeleteDialog, KeyDialog, Question};
 use crate::tui::model::form::Form;
 use crate::tui::model::notice::{Tone, grouped};
+use crate::tui::model::palette::Palette;
 use crate::tui::model::setup::{self, Setup};
 use crate::tui::model::{Model, Screen};
 
@@ -75,6 +76,7 @@ impl Model {
                 self.screens.push(Screen::Form(Box::new(form)));
             }
             Intent::Apps => self.screens.push(Screen::Apps(AppsScreen::default())),
+            Intent::Palette => self.screens.push(Screen::Palette(Palette::default())),
             Intent::Help => self.screens.push(Screen::Help(0)),
             Intent::Messages => self.screens.push(Screen::Messages(0)),
             Intent::TestAll => return self.test_many(),

@@ -16,6 +16,7 @@ mod intents;
 pub(crate) mod jobs;
 pub(crate) mod notice;
 mod outcome;
+pub(crate) mod palette;
 #[cfg(test)]
 mod property;
 #[cfg(test)]
@@ -45,6 +46,7 @@ use crate::tui::model::form::Form;
 use crate::tui::model::geometry::Geometry;
 use crate::tui::model::jobs::Jobs;
 use crate::tui::model::notice::{Notice, Notices, Tone};
+use crate::tui::model::palette::Palette;
 use crate::tui::model::setup::Setup;
 
 /// What lies over the list; the last one has the keys.
@@ -74,6 +76,8 @@ pub(crate) enum Screen {
     AppForm(Box<AppForm>),
     /// What was found out about an app.
     AppReport(Box<AppReport>, usize),
+    /// The commands by name.
+    Palette(Palette),
     /// The keys, from this line on.
     Help(usize),
     /// What was said so far, from this line on.

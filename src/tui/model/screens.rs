@@ -14,6 +14,7 @@ use crate::tui::model::field::{exposed, refusal};
 use crate::tui::model::form::Wish;
 use crate::tui::model::jobs;
 use crate::tui::model::notice::Tone;
+use crate::tui::model::palette::PaletteWish;
 use crate::tui::model::setup::{SetupWish, Stage};
 use crate::tui::model::{Model, Screen};
 
@@ -49,10 +50,25 @@ impl Model {
                 Some(yes) => self.confirmed(yes),
                 None => Vec::new(),
             },
+            Some(Screen::Palette(palette)) => {
+                let wish = palette.key(keymap::form(key));
+                self.grant_palette(wish)
+            }
             Some(Screen::WrongAccount(_)) => self.key_on_wrong_account(key),
             Some(Screen::Copy(_)) => self.key_on_copies(key),
             Some(Screen::Apps(_)) => self.key_on_apps(key),
             Some(_) => self.key_on_page(key),
+        }
+    }
+
+    /// Fulfils what the palette wants; the command acts on the list, as its key would.
+    fn grant_palette(&mut self, wish: PaletteWish) -> Vec<Effect> {
+        if wish != PaletteWish::Nothing {
+            self.screens.pop();
+        }
+        match wish {
+            PaletteWish::Do(intent) => self.act(intent),
+            PaletteWish::Nothing | PaletteWish::Leave => Vec::new(),
         }
     }
 
@@ -368,6 +384,9 @@ impl Model {
         match self.screens.last_mut() {
             Some(Screen::Form(form)) => form.paste(exposed(pasted), &policy),
             Some(Screen::AppForm(form)) => form.paste(pasted),
+            Some(Screen::Palette(palette)) if refusal(exposed(pasted)).is_none() => {
+                palette.typed.insert(exposed(pasted).trim());
+            }
             Some(Screen::Key(dialog)) => dialog.paste(pasted),
             Some(Screen::Delete(dialog)) if refusal(exposed(pasted)).is_none() => {
                 dialog.typed.insert(exposed(pasted).trim());

@@ -56,6 +56,9 @@ pub(crate) fn actions(model: &Model) -> Vec<Action> {
             vec![("Tab", "next"), ("Enter", "go on"), ("Esc", "cancel")]
         }
         Some(Screen::Key(_)) => vec![("Enter", "open"), ("Esc", "cancel")],
+        Some(Screen::Palette(_)) => {
+            vec![("Up Down", "choose"), ("Enter", "do it"), ("Esc", "back")]
+        }
         Some(Screen::Copy(_)) => vec![("Esc", "back")],
         Some(Screen::Apps(_)) => in_apps(model),
         Some(Screen::Details(address, _)) => in_details(model, address),

@@ -7,6 +7,7 @@ mod dialog;
 mod form;
 mod help;
 mod page;
+mod palette;
 mod panel;
 mod setup;
 #[cfg(test)]
@@ -91,6 +92,7 @@ fn draw_screen(model: &Model, screen: &Screen, page: &mut Page<'_>) -> Option<Po
             apps::draw_report(report, *top, page);
             None
         }
+        Screen::Palette(palette) => palette::draw(palette, page),
         Screen::Help(top) => {
             help::draw_keys(*top, page);
             None

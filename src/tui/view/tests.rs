@@ -200,6 +200,9 @@ fn the_pages_to_read() {
     let mut model = loaded(sample::many());
     keys(&mut model, "oom");
     snapshot("messages", &model);
+    let mut model = loaded(sample::many());
+    keys(&mut model, ":te");
+    snapshot("palette", &model);
 }
 
 #[test]
