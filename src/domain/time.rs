@@ -42,6 +42,16 @@ pub(crate) fn span_in_words(span: Duration) -> String {
     }
 }
 
+/// A limit for people, exact, in the largest unit that gives a whole number: `90 s`, `150 min`,
+/// `2 h`, `30 d`. For limits that are compared, which rounding would make look equal.
+pub(crate) fn limit_in_words(limit: Duration) -> String {
+    let seconds = limit.as_secs();
+    let units = [(86_400, "d"), (3_600, "h"), (60, "min")];
+    let whole = units.iter().find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit));
+    whole
+        .map_or_else(|| format!("{seconds} s"), |(unit, name)| format!("{} {name}", seconds / unit))
+}
+
 /// Why a span such as `10m` was not understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not a span of time: write a number and a unit, e.g. 90s, 10m, 2h, 30d")]
@@ -84,6 +94,15 @@ mod tests {
         }
         for text in ["", "m", "10 weeks", "-5m", "99999999999999999999s", "300000000000000000d"] {
             assert!(parse_span(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn limits_are_told_exactly() {
+        for (seconds, words) in
+            [(0, "0 s"), (90, "90 s"), (9_000, "150 min"), (7_200, "2 h"), (2_592_000, "30 d")]
+        {
+            assert_eq!(limit_in_words(Duration::from_secs(seconds)), words);
         }
     }
 

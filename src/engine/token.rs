@@ -12,7 +12,7 @@ use crate::domain::credential::Cause;
 use crate::domain::name::Address;
 use crate::domain::policy::must_refresh;
 use crate::domain::record::RecordId;
-use crate::domain::time::{UnixMillis, span_in_words};
+use crate::domain::time::{UnixMillis, limit_in_words};
 use crate::domain::token::{Expiry, Generation};
 use crate::engine::error::{Error, Invalid, Refusal, SetupNeed};
 use crate::engine::key_folder::PrivateFolder;
@@ -169,8 +169,8 @@ fn too_long(min_ttl: Duration, session: Duration) -> Invalid {
     Invalid::input(
         format!(
             "--min-ttl {} is longer than a session of this app lives ({})",
-            span_in_words(min_ttl),
-            span_in_words(session)
+            limit_in_words(min_ttl),
+            limit_in_words(session)
         ),
         "ask for less, or correct the app's session_timeout",
     )
@@ -210,7 +210,7 @@ impl Engine {
         Err(Invalid::input(
             format!(
                 "Salesforce issues tokens that live shorter than --min-ttl {}",
-                span_in_words(request.min_ttl)
+                limit_in_words(request.min_ttl)
             ),
             "ask for less",
         )
