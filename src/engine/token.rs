@@ -23,7 +23,7 @@ use crate::engine::select::{PlainName, choose};
 use crate::engine::sensitive::Sensitive;
 use crate::engine::{Engine, Failure, Outcome, Reporter, Settings, now, open_store};
 use crate::platform;
-use crate::store::{CredentialRow, Durability, HandOut, Store, TokenRow};
+use crate::store::{CredentialRow, Durability, HandOut, HandOutRow, Store, TokenRow};
 use crate::vault::error::Error as Vault;
 use crate::vault::key_files::KeyFiles;
 
@@ -40,6 +40,17 @@ pub(crate) enum Served {
     MustPromote(RecordId),
 }
 
+/// Finds what is asked for, and that there is a token or a candidate for one. Needs no key.
+fn find(store: &Store, request: &TokenRequest) -> Result<HandOutRow, Error> {
+    let rows = store.hand_out_rows(&request.selection.target.name)?;
+    let row = choose(rows, |row| &row.address, &request.selection, PlainName::Refused)?;
+    refuse_held(&row.address, row.held.as_deref())?;
+    if row.token.is_none() && !row.has_candidate {
+        return Err(Error::Setup(SetupNeed::NoToken(row.address)));
+    }
+    Ok(row)
+}
+
 /// Gives out the stored access token if it is good enough, counting the hand-out first.
 pub(crate) fn serve(
     store: &mut Store,
@@ -47,16 +58,8 @@ pub(crate) fn serve(
     config: &Config,
     request: &TokenRequest,
 ) -> Result<Served, Error> {
-    let rows = store.hand_out_rows(&request.selection.target.name)?;
-    let row = choose(rows, |row| &row.address, &request.selection, PlainName::Refused)?;
-    refuse_held(&row.address, row.held.as_deref())?;
-    let Some(stored) = row.token else {
-        return if row.has_candidate {
-            Ok(Served::MustPromote(row.id))
-        } else {
-            Err(Error::Setup(SetupNeed::NoToken(row.address)))
-        };
-    };
+    let row = find(store, request)?;
+    let Some(stored) = row.token else { return Ok(Served::MustPromote(row.id)) };
     if let Some(cause) = stored.refused {
         return Err(dead(&store.credential(row.id)?, cause));
     }
@@ -218,8 +221,15 @@ impl Engine {
     }
 
     async fn serve_once(&self, request: &TokenRequest) -> Result<Served, Error> {
-        let key = self.key().await?;
         let (config, request) = (self.settings.config.clone(), request.clone());
+        let key = match self.key().await {
+            Ok(key) => key,
+            // A wrong name, or a credential without a token, is said before anyone looks for a key.
+            Err(error) => {
+                self.store.call(move |store| Ok(find(store, &request))).await??;
+                return Err(error);
+            }
+        };
         self.store.call(move |store| Ok(serve(store, &key.sealer(), &config, &request))).await?
     }
 }

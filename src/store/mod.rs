@@ -28,7 +28,7 @@ pub(crate) use app::{NewApp, SealedSecret};
 pub(crate) use authorization::AuthorizationRow;
 pub(crate) use credential::{CredentialEdit, CredentialRow, NewCredential};
 pub(crate) use exchange::{IntentOperation, IntentRow};
-pub(crate) use hand_out::HandOut;
+pub(crate) use hand_out::{HandOut, HandOutRow};
 pub(crate) use revocation::OwedRow;
 pub(crate) use token::{Promotion, TokenRow};
 
