@@ -321,13 +321,13 @@ pub(crate) struct AppFields {
     #[arg(long, value_name = "WORD", value_parser = rotation)]
     pub(crate) rotation: Option<Rotation>,
     /// How long an unused session lives, e.g. 2h
-    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
+    #[arg(long, value_name = "SPAN", value_parser = some_span)]
     pub(crate) session_timeout: Option<std::time::Duration>,
     /// How long an unused refresh token lives, e.g. 30d
-    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
+    #[arg(long, value_name = "SPAN", value_parser = some_span)]
     pub(crate) idle_limit: Option<std::time::Duration>,
     /// How often tokens of this app are to be rotated, e.g. 90d
-    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
+    #[arg(long, value_name = "SPAN", value_parser = some_span)]
     pub(crate) rotate_every: Option<std::time::Duration>,
     /// Why, for the audit
     #[arg(long, value_name = "TEXT")]
@@ -403,6 +403,12 @@ fn environment(text: &str) -> Result<Environment, String> {
 fn flow(text: &str) -> Result<Flow, String> {
     Flow::parse(text)
         .ok_or_else(|| "write paste, loopback, device, jwt or client-credentials".to_owned())
+}
+
+/// A span that is not zero.
+fn some_span(text: &str) -> Result<std::time::Duration, String> {
+    let span = parse_span(text).map_err(|error| error.to_string())?;
+    if span.is_zero() { Err("the span is zero".to_owned()) } else { Ok(span) }
 }
 
 fn rotation(text: &str) -> Result<Rotation, String> {

@@ -181,6 +181,13 @@ fn read_lines<T: Line>(file: &str) -> Result<Vec<(u64, T)>, Ended> {
     // Spreadsheets and Windows editors begin a file with a byte order mark.
     let text = text.trim_start_matches('\u{feff}');
     let is_json = text.trim_start().starts_with('{');
+    if text.trim_start().starts_with('[') {
+        let message = "line 1: this is a list in brackets, and JSON lines are one object a line";
+        return Err(invalid(Invalid::input(
+            message,
+            "put each object on a line of its own, without brackets and commas around them",
+        )));
+    }
     let (good, wrong): (Vec<_>, Vec<_>) = if text.trim().is_empty() {
         (Vec::new(), Vec::new())
     } else if is_json {
@@ -228,7 +235,7 @@ fn json_lines<T: Line>(text: &str) -> Vec<Result<(u64, T), String>> {
         .zip(1_u64..)
         .filter(|(line, _)| !line.trim().is_empty())
         .map(|(line, number)| {
-            serde_json::from_str(line).map(|value| (number, value)).map_err(|error| {
+            json_line(line).map(|value| (number, value)).map_err(|error| {
                 // Each line is a document of its own: its line 1 is not the file's.
                 let column = error.column();
                 let said = error.to_string().replace(&format!(" at line 1 column {column}"), "");
@@ -259,9 +266,31 @@ fn csv_lines<T: Line>(text: &str) -> Vec<Result<(u64, T), String>> {
         .collect()
 }
 
+/// Reads one object. Its tags may be a list, as orgkey's own JSON has them, or a text as in CSV.
+fn json_line<T: Line>(line: &str) -> serde_json::Result<T> {
+    let mut object: serde_json::Value = serde_json::from_str(line)?;
+    let tags = object.get("tags").and_then(serde_json::Value::as_array);
+    let tags: Option<Vec<&str>> =
+        tags.and_then(|tags| tags.iter().map(serde_json::Value::as_str).collect());
+    match tags.map(|tags| tags.join(" ")) {
+        // Read from the text, an error knows its column.
+        None => serde_json::from_str(line),
+        Some(tags) => {
+            object["tags"] = tags.into();
+            serde_json::from_value(object)
+        }
+    }
+}
+
 /// What is wrong with a header: said once, not for every line below it.
 fn wrong_header<T: Line>(headers: &csv::StringRecord) -> Option<String> {
     let unknown = headers.iter().find(|name| !T::FIELDS.contains(name));
+    // What a spreadsheet writes where the comma is the decimal sign.
+    if let Some(separator) = unknown.and_then(|name| name.chars().find(|c| matches!(c, ';' | '\t')))
+    {
+        let separator = if separator == ';' { "';'" } else { "tabs" };
+        return Some(format!("line 1: the fields are separated by {separator}, not by ','"));
+    }
     if let Some(unknown) = unknown {
         let unknown = crate::domain::text::clean_and_mask(unknown);
         let known = T::FIELDS.join(", ");

@@ -145,7 +145,16 @@ pub(crate) async fn put_in_use(address: Address, context: &Context) -> Done {
 pub(crate) async fn delete(delete: Delete, context: &Context) -> Done {
     let mut selection = selection(delete.named);
     let named = if delete.both {
-        selection.target.environment = None;
+        if let Some(environment) = selection.target.environment {
+            let message = format!(
+                "{} is the {environment} set alone, but --both was given",
+                selection.target
+            );
+            return Err(invalid(Invalid::input(
+                message,
+                "leave one of them out; nothing was deleted",
+            )));
+        }
         selection.target.to_string()
     } else {
         settle_target(&mut selection, context).await?
