@@ -37,13 +37,8 @@ const ROWS: &[Row] = &[
 
 /// Org ID and User ID of a user.
 fn ids(simulator: &Simulator, username: &str) -> (String, String) {
-    let name = match username {
-        _ if username.contains(".example.uat") => "acme--uat",
-        _ if username.contains("@globex") => "globex",
-        _ => "acme",
-    };
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    (text(&simulator.org(name)["org_id"]), text(&simulator.user(username)["user_id"]))
+    (text(&simulator.org_of(username)["org_id"]), text(&simulator.user(username)["user_id"]))
 }
 
 fn save(simulator: &Simulator, home: &Home, row: &Row) {

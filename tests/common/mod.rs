@@ -89,10 +89,14 @@ impl Simulator {
         format!("http://{host}.localhost:{}", self.port)
     }
 
-    /// The facts of an org by its name: `acme`, `acme--uat`, `globex`.
-    pub fn org(&self, name: &str) -> Value {
+    /// The facts of the org of a user: `org_id`, `my_domain`, `environment`, ...
+    pub fn org_of(&self, username: &str) -> Value {
         let orgs = self.facts["orgs"].as_array().expect("it has orgs");
-        orgs.iter().find(|org| org["name"] == name).expect("an org of that name").clone()
+        let has = |org: &&Value| {
+            let mut users = org["users"].as_array().expect("with users").iter();
+            users.any(|user| user["username"] == username)
+        };
+        orgs.iter().find(has).expect("an org with that user").clone()
     }
 
     /// The facts of a user by its whole username: `ana@acme.example`, `ana@acme.example.uat`.
@@ -318,7 +322,7 @@ impl Home {
     /// Saves a user of the simulated Salesforce under a name: `save(&simulator, "acme",
     /// "ana@acme.example", &[])`; more flags of `save` may follow.
     pub fn save(&self, simulator: &Simulator, name: &str, username: &str, more: &[&str]) -> Run {
-        let org = org_of(simulator, username);
+        let org = simulator.org_of(username);
         let text = |value: &Value| value.as_str().expect("text").to_owned();
         let (org_id, my_domain) = (text(&org["org_id"]), text(&org["my_domain"]));
         let user_id = text(&simulator.user(username)["user_id"]);
@@ -342,7 +346,7 @@ impl Home {
     pub fn ready_credential(&self, simulator: &Simulator, name: &str, username: &str) {
         let plain = name.split('/').next().expect("a name");
         self.save(simulator, plain, username, &[]).ok();
-        let environment = org_of(simulator, username)["environment"].clone();
+        let environment = simulator.org_of(username)["environment"].clone();
         let address = format!("{plain}/{}", environment.as_str().expect("text"));
         self.set_up(simulator, &address, username).ok();
         self.orgkey(&["test", &address]).ok();
@@ -363,15 +367,6 @@ pub fn config(client_id: &str) -> String {
 /// Sets the mode of a file or a folder.
 pub fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("the mode is set");
-}
-
-fn org_of(simulator: &Simulator, username: &str) -> Value {
-    let orgs = simulator.facts["orgs"].as_array().expect("it has orgs");
-    let has = |org: &&Value| {
-        let mut users = org["users"].as_array().expect("with users").iter();
-        users.any(|user| user["username"] == username)
-    };
-    orgs.iter().find(has).expect("an org with that user").clone()
 }
 
 /// Runs a command to its end with this on standard input; fails when it takes too long.
