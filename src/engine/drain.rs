@@ -10,7 +10,7 @@ use crate::engine::error::Error;
 use crate::engine::keyring::OpenKey;
 use crate::engine::outcome::Revocation;
 use crate::engine::{Engine, Reporter, now};
-use crate::store::CredentialRow;
+use crate::store::{CredentialRow, TokenRow};
 
 /// Longest drain.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
@@ -31,6 +31,23 @@ impl Engine {
         let last = self.store.call(move |store| store.last_hand_out(id, generation)).await?;
         let end = last.map_or(now(), |last| last.plus(session));
         Ok(end.min(now().plus(LONGEST)))
+    }
+
+    /// Revokes what is drained by now, along with another operation that goes to Salesforce anyway.
+    pub(super) async fn revoke_due(
+        &self,
+        credential: RecordId,
+        reporter: &Reporter,
+    ) -> Result<(), Error> {
+        let sets = self.store.call(move |store| store.token_sets(credential)).await?;
+        let is_due = |set: &TokenRow| {
+            set.role == TokenRole::Draining && set.drain_until.is_none_or(|until| until <= now())
+        };
+        if sets.iter().any(is_due) {
+            let key = self.key().await?;
+            self.revoke_drained(credential, &key, reporter).await?;
+        }
+        Ok(())
     }
 
     /// Revokes the drained sets of a credential: those whose time has come, and the oldest where

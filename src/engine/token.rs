@@ -202,6 +202,7 @@ impl Engine {
                 Served::Answer(answer) => return Ok(Outcome::Token(answer)),
                 Served::MustRefresh(id, generation) => {
                     self.refresh(id, generation, reporter).await?;
+                    self.revoke_due(id, reporter).await?;
                     // What was rejected is spent; only its successor counts now.
                     request.rejected = None;
                 }

@@ -8,12 +8,12 @@
     reason = "a test fails by panicking"
 )]
 
-#[expect(dead_code, reason = "shared with the other test crates, which use the rest")]
 #[path = "../common/mod.rs"]
 mod common;
 
 mod browser;
 mod canary;
+mod drain;
 mod kills;
 mod processes;
 mod terminal;

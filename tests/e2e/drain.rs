@@ -1,0 +1,65 @@
+//! What becomes of a token that was replaced, seen from Salesforce: how many approvals live.
+
+use crate::common::{Home, Simulator};
+
+const ANA: &str = "ana@acme.example";
+
+fn approvals(simulator: &Simulator) -> usize {
+    simulator.read("approvals")["approvals"].as_array().unwrap().len()
+}
+
+#[test]
+fn a_replaced_token_that_nobody_took_is_revoked_at_once() {
+    let simulator = Simulator::start();
+    let home = Home::new();
+    home.ready_credential(&simulator, "acme", ANA);
+    for _ in 0..6 {
+        let again = home.set_up(&simulator, "acme", ANA).ok();
+        assert!(again.stderr.contains("revoked at Salesforce (confirmed)"), "{again}");
+        assert_eq!(approvals(&simulator), 1);
+    }
+}
+
+#[test]
+fn a_replaced_token_that_a_script_took_works_until_its_drain_ends() {
+    let simulator = Simulator::start();
+    let home = Home::new();
+    home.ready_credential(&simulator, "acme", ANA);
+    home.orgkey(&["token", "acme"]).ok();
+    let again = home.set_up(&simulator, "acme", ANA).ok();
+    assert!(again.stderr.contains("works until nobody can be using it"), "{again}");
+    assert_eq!(approvals(&simulator), 2);
+    home.orgkey(&["test", "acme"]).ok();
+    assert_eq!(approvals(&simulator), 2, "its time has not come");
+
+    let store = rusqlite::Connection::open(home.path().join("orgkey.db")).unwrap();
+    store.execute("UPDATE token_set SET drain_until = 1 WHERE role = 'draining'", []).unwrap();
+    drop(store);
+    home.orgkey(&["test", "acme"]).ok();
+    assert_eq!(approvals(&simulator), 1);
+    assert_eq!(home.shown("acme")["state"], "ready");
+}
+
+#[test]
+fn an_org_keeps_five_approvals_and_orgkey_stays_below() {
+    let simulator = Simulator::start();
+    let home = Home::new();
+    home.ready_credential(&simulator, "acme", ANA);
+    for _ in 0..8 {
+        home.orgkey(&["token", "acme"]).ok();
+        home.set_up(&simulator, "acme", ANA).ok();
+        assert!(approvals(&simulator) <= 4, "{}", approvals(&simulator));
+    }
+}
+
+#[test]
+fn a_delete_revokes_what_is_draining_too() {
+    let simulator = Simulator::start();
+    let home = Home::new();
+    home.ready_credential(&simulator, "acme", ANA);
+    home.orgkey(&["token", "acme"]).ok();
+    home.set_up(&simulator, "acme", ANA).ok();
+    assert_eq!(approvals(&simulator), 2);
+    home.orgkey(&["delete", "acme", "--confirm", "acme"]).ok();
+    assert_eq!(approvals(&simulator), 0);
+}
