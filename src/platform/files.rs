@@ -265,12 +265,15 @@ fn open_checked(path: &Path, options: &mut OpenOptions) -> Result<File, FileErro
 
 /// Reads to the end, or refuses what is longer than `limit` bytes.
 pub(super) fn read_limited(
-    source: &mut impl Read,
+    source: &mut File,
     path: &Path,
     limit: u64,
 ) -> Result<Zeroizing<Vec<u8>>, FileError> {
-    // The room is taken at once, so that growing leaves no copies of a secret behind.
-    let room = usize::try_from(limit.saturating_add(1)).unwrap_or(usize::MAX).min(1 << 20);
+    // The room is taken at once, so that growing leaves no copies of a secret behind; all of it is
+    // wiped in the end, so a plain file gets no more than it needs. A pipe does not tell its length.
+    let metadata = source.metadata().map_err(system("can't look at", path))?;
+    let needed = if metadata.is_file() { metadata.len().min(limit) } else { limit };
+    let room = usize::try_from(needed).unwrap_or(usize::MAX).min(1 << 20) + 32;
     let mut content = Zeroizing::new(Vec::with_capacity(room));
     source
         .take(limit.saturating_add(1))
