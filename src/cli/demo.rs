@@ -45,8 +45,8 @@ pub(crate) fn run(linear: bool, output: Output) -> Done {
         let engine = open_engine(&home.path, simulator.facts())?;
         if !linear {
             let person = Box::new(SimulatedPerson(simulator.person()));
-            let demo = tui::Demo { person, facts: facts_for_the_form(simulator.facts()) };
-            return dashboard::show(engine, Some(demo)).await;
+            let accounts = demo_accounts(simulator.facts())?;
+            return dashboard::show(engine, Some(tui::Demo { person, accounts })).await;
         }
         let walk = Walk { context: Context { engine: Arc::clone(&engine), output }, simulator };
         let done = tokio::select! {
@@ -73,6 +73,23 @@ pub(crate) fn open_engine(home: &Path, facts: &Facts) -> Result<Arc<Engine>, End
     Ok(Engine::open(settings).map_err(Failure::from)?)
 }
 
+/// One account of production and its copy in the sandbox: enough for the whole job.
+fn demo_accounts(facts: &Facts) -> Result<Vec<tui::DemoAccount>, Ended> {
+    let account = |name: &str| {
+        let org = org(facts, name)?;
+        let user = first_user(org)?;
+        Ok(tui::DemoAccount {
+            username: user.username.clone(),
+            password: user.password.clone(),
+            environment: org.environment,
+            org_id: org.org_id.clone(),
+            user_id: user.user_id.clone(),
+            my_domain: org.my_domain.clone(),
+        })
+    };
+    ["acme", "acme--uat"].into_iter().map(account).collect()
+}
+
 /// The simulated person at the browser, as the dashboard sees it.
 struct SimulatedPerson(Person);
 
@@ -84,19 +101,6 @@ impl tui::Person for SimulatedPerson {
             ended_at.map(Sensitive::new).map_err(|error| error.to_string())
         })
     }
-}
-
-/// What there is to be typed into the form: each org with its first user.
-fn facts_for_the_form(facts: &Facts) -> tui::DemoFacts {
-    let mut lines = Vec::new();
-    for org in &facts.orgs {
-        let user = org.users.first();
-        let user_id = user.map(|user| user.user_id.as_str()).unwrap_or_default();
-        lines.push(format!("{:9} Org ID {}  User ID {user_id}", org.name, org.org_id));
-        lines.push(format!("{:9} {} ({})", "", org.my_domain, org.environment));
-    }
-    let my_domain = facts.orgs.first().map(|org| org.my_domain.clone()).unwrap_or_default();
-    tui::DemoFacts { lines, my_domain }
 }
 
 /// A private folder that goes away with this value.

@@ -24,6 +24,7 @@ use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 
 use crate::domain::host::HostPolicy;
+use crate::domain::name::Environment;
 use crate::domain::time::UnixMillis;
 use crate::engine::sensitive::Sensitive;
 use crate::engine::{Event, Operation};
@@ -44,21 +45,29 @@ pub(crate) trait Person {
     fn sign_in(&self, url: String, username: Option<String>) -> SignIn;
 }
 
-/// What only the demo has.
+/// Demo only: an account of the simulated Salesforce, as its screens tell it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DemoAccount {
+    /// To sign in with.
+    pub(crate) username: String,
+    /// To sign in with; invented.
+    pub(crate) password: String,
+    /// Where it is.
+    pub(crate) environment: Environment,
+    /// Salesforce Org ID.
+    pub(crate) org_id: String,
+    /// Salesforce User ID.
+    pub(crate) user_id: String,
+    /// My Domain.
+    pub(crate) my_domain: String,
+}
+
+/// What the demo adds.
 pub(crate) struct Demo {
     /// Who signs in when there is no browser.
     pub(crate) person: Box<dyn Person>,
-    /// The simulated orgs, to be typed into the form.
-    pub(crate) facts: DemoFacts,
-}
-
-/// The simulated orgs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct DemoFacts {
-    /// One line each; none outside the demo.
-    pub(crate) lines: Vec<String>,
-    /// The My Domain that a new form begins with.
-    pub(crate) my_domain: String,
+    /// Whom one can sign in as.
+    pub(crate) accounts: Vec<DemoAccount>,
 }
 
 /// What the caller decides.
@@ -67,7 +76,7 @@ pub(crate) struct Settings {
     pub(crate) no_color: bool,
     /// `ORGKEY_ASCII` is set.
     pub(crate) ascii: bool,
-    /// What only the demo has.
+    /// A simulated Salesforce; `None` outside the demo.
     pub(crate) demo: Option<Demo>,
     /// The time, in Unix milliseconds.
     pub(crate) clock: fn() -> UnixMillis,

@@ -75,7 +75,9 @@ impl<P: Port> Loop<P> {
         let now = (settings.clock)();
         let policy = settings.host_policy.clone();
         let mut model = Model::new(size, look, settings.zone.clone(), policy, now);
-        model.demo = settings.demo.as_ref().map(|demo| demo.facts.clone()).unwrap_or_default();
+        if let Some(demo) = &settings.demo {
+            model.demo_accounts.clone_from(&demo.accounts);
+        }
         let Ok(screen) = Terminal::new(Screen::new(size.width, size.height));
         let mut writer = Writer::start(stdout())?;
         let raw = RawMode::take()?;

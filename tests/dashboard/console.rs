@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::num::NonZeroU16;
 use std::process::Command;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
@@ -62,7 +62,7 @@ impl Console {
     }
 
     fn line(&self) -> MutexGuard<'_, Line> {
-        self.line.0.lock().expect("no reader panics")
+        self.line.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The terminal's modes as the kernel has them.
@@ -97,9 +97,17 @@ impl Console {
         keys.flush().expect("the keys are sent");
     }
 
-    /// Sends a text into the focused field and waits until the field shows it.
+    /// Sends a text into the focused field and waits until the field shows it, in front of the
+    /// underscores that are left of it.
     pub fn fill(&mut self, text: &str) {
         self.press(text);
+        self.shows(&format!("{text}_"));
+    }
+
+    /// Sends one key and waits until the screen shows a text.
+    #[track_caller]
+    pub fn key_for(&mut self, key: &str, text: &str) {
+        self.press(key);
         self.shows(text);
     }
 
@@ -291,17 +299,17 @@ fn read_all(reader: &mut dyn Read, line: &(Mutex<Line>, Condvar)) {
     let mut buffer = [0; 4096];
     loop {
         let count = reader.read(&mut buffer).unwrap_or(0);
-        let mut state = line.0.lock().expect("nobody panics");
+        let mut state = line.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.bytes.extend_from_slice(&buffer[..count]);
         line.1.notify_all();
         while state.paused && !state.hung_up {
-            state = line.1.wait(state).expect("nobody panics");
+            state = line.1.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if count == 0 || state.hung_up {
             break;
         }
     }
-    let mut state = line.0.lock().expect("nobody panics");
+    let mut state = line.0.lock().unwrap_or_else(PoisonError::into_inner);
     state.ended = true;
     line.1.notify_all();
 }
@@ -312,6 +320,7 @@ fn in_terminal(command: &Command) -> CommandBuilder {
     builder.args(command.get_args());
     builder.env_clear();
     builder.env("TERM", "xterm-256color");
+    builder.env("PATH", "/usr/bin:/bin");
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => builder.env(name, value),

@@ -26,10 +26,10 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Of a user of an org.
-    pub fn of(simulator: &Simulator, org: &str, username: &str) -> Self {
+    /// Of a user, by the whole username.
+    pub fn of(simulator: &Simulator, username: &str) -> Self {
         let text = |value: &Value| value.as_str().expect("text").to_owned();
-        let org = simulator.org(org);
+        let org = simulator.org_of(username);
         Self {
             org_id: text(&org["org_id"]),
             user_id: text(&simulator.user(username)["user_id"]),
@@ -53,6 +53,8 @@ pub fn save(console: &mut Console, name: &str, entry: &Entry, sandbox: bool) {
         console.shows("[x] Use salesforce.com Sandbox");
     }
     console.tab(1);
+    // The demo's form begins with a My Domain.
+    console.press("\u{15}");
     console.fill(&entry.my_domain);
     console.tab(3);
     console.press("\r");
@@ -100,7 +102,7 @@ fn the_whole_job_is_done_by_keyboard() {
 }
 
 fn saved_only_when_it_is_right(console: &mut Console, simulator: &Simulator) {
-    let acme = Entry::of(simulator, "acme", "ana@acme.example");
+    let acme = Entry::of(simulator, "ana@acme.example");
     console.shows("no credentials yet");
     let needs_a_credential = ["set up", "test", "reset", "delete"];
     let bar = console.rows().pop().expect("a last row");
@@ -173,10 +175,8 @@ fn plain(console: &mut Console) -> String {
 
 /// A Reset to another User ID is staged: the old token stays until the new one has passed.
 fn reset_is_staged(console: &mut Console, simulator: &Simulator, home: &Home) {
-    let (ana, ben) = (
-        Entry::of(simulator, "acme", "ana@acme.example"),
-        Entry::of(simulator, "acme", "ben@acme.example"),
-    );
+    let (ana, ben) =
+        (Entry::of(simulator, "ana@acme.example"), Entry::of(simulator, "ben@acme.example"));
     console.press("r");
     console.shows("Reset acme/production");
     console.shows(&ana.org_id);
@@ -209,7 +209,7 @@ fn reset_is_staged(console: &mut Console, simulator: &Simulator, home: &Home) {
 
 /// The sandbox has IDs and a token of its own, and `U` puts it in use.
 fn switched(console: &mut Console, simulator: &Simulator, home: &Home) {
-    let uat = Entry::of(simulator, "acme--uat", "ana@acme.example.uat");
+    let uat = Entry::of(simulator, "ana@acme.example.uat");
     save(console, "acme", &uat, true);
     console.press("U");
     console.shows("in use?");
@@ -231,7 +231,7 @@ fn wrong_account(console: &mut Console, simulator: &Simulator, home: &Home) {
     // A terminal without bracketed paste sends it as keys, in one go.
     console.press(&redirect);
     console.shows("Signed in with another account: nothing was stored");
-    let entry = |name: &str| Entry::of(simulator, "acme--uat", name).user_id;
+    let entry = |name: &str| Entry::of(simulator, name).user_id;
     let (ana, ben) = (entry("ana@acme.example.uat"), entry("ben@acme.example.uat"));
     let both = format!("{ana}           {ben}");
     let row = console.rows().into_iter().find(|row| row.contains("User ID")).expect("a row");
@@ -262,4 +262,49 @@ fn deleted(console: &mut Console, simulator: &Simulator, home: &Home) {
     home.orgkey(&["show", "acme/sandbox"]).ok();
     let left = simulator.read("approvals")["approvals"].as_array().expect("a list").len();
     assert!(left < approvals, "its token was revoked at Salesforce");
+}
+
+#[test]
+fn the_demo_tells_what_to_type_and_plays_the_person_at_the_browser() {
+    let home = Home::empty();
+    let mut command = home.command(&["demo"]);
+    command.env("TMPDIR", home.outside());
+    let mut console = Console::start(&command);
+    console.shows("This is the demo");
+    let ana = told(&mut console, "My Domain http://acme.my.localhost");
+    let uat = told(&mut console, "My Domain http://acme--uat.sandbox.my.localhost");
+    save(&mut console, "acme", &ana, false);
+    console.press("s");
+    console.shows("Make the sealing key");
+    console.tab(2);
+    console.key("\r");
+    console.shows("1. Open this address");
+    console.press("p");
+    console.shows("signed in as ana@acme.example");
+    console.shows("+ ready");
+    console.press("t");
+    console.shows("acme/production: Access test successful (");
+    save(&mut console, "acme", &uat, true);
+    console.press("s");
+    console.shows("1. Open this address");
+    console.press("p");
+    console.shows("signed in as ana@acme.example.uat");
+    let folders = || std::fs::read_dir(home.outside()).expect("a folder").count();
+    let before = folders();
+    console.press("q");
+    assert_eq!(console.ended(), 0);
+    assert_eq!(folders(), before - 1, "the demo's home is gone");
+}
+
+/// An account as the first screen of the demo tells it: its IDs stand above its My Domain.
+fn told(console: &mut Console, my_domain: &str) -> Entry {
+    let rows = console.rows();
+    let at = rows.iter().position(|row| row.contains(my_domain)).expect("its My Domain");
+    let words: Vec<_> = rows[at - 1].split_whitespace().collect();
+    let after = |word: &str| {
+        let at = words.windows(2).position(|pair| pair == [word, "ID"]).expect("a label");
+        words[at + 2].to_owned()
+    };
+    let url = rows[at].split_whitespace().find(|word| word.contains("://")).expect("a URL");
+    Entry { org_id: after("Org"), user_id: after("User"), my_domain: url.to_owned() }
 }

@@ -72,7 +72,10 @@ impl Model {
             }
             Intent::Back => return self.back(),
             Intent::New => {
-                let form = Form::for_new(&self.demo.my_domain);
+                // The generic login host of the demo is nobody's: its form begins with an org's own.
+                let account = self.demo_accounts.first();
+                let my_domain = account.map_or("", |account| account.my_domain.as_str());
+                let form = Form::for_new(my_domain);
                 self.screens.push(Screen::Form(Box::new(form)));
             }
             Intent::Apps => self.screens.push(Screen::Apps(AppsScreen::default())),

@@ -35,7 +35,7 @@ use crate::domain::name::Address;
 use crate::domain::time::UnixMillis;
 use crate::engine::outcome::{AppReport, KeyProtection, KeyReport, WrongAccount};
 use crate::engine::{Event, Operation};
-use crate::tui::DemoFacts;
+use crate::tui::DemoAccount;
 use crate::tui::effect::Effect;
 use crate::tui::keymap::{self, Intent};
 use crate::tui::message::{JobId, Message, Signal, Size};
@@ -120,10 +120,10 @@ pub(crate) struct Model {
     pub(crate) jobs: Jobs,
     /// What was said.
     pub(crate) notices: Notices,
-    /// The simulated orgs; empty outside the demo.
-    pub(crate) demo: DemoFacts,
     /// Whether the line of keys is shown.
     pub(crate) bar: bool,
+    /// Whom one can sign in as in the demo; empty outside it.
+    pub(crate) demo_accounts: Vec<DemoAccount>,
     /// Whether the list changed while it was being fetched.
     list_again: bool,
     /// Whether to stop once no exchange is under way.
@@ -151,8 +151,8 @@ impl Model {
             screens: Vec::new(),
             jobs: Jobs::default(),
             notices: Notices::default(),
-            demo: DemoFacts::default(),
             bar: true,
+            demo_accounts: Vec::new(),
             list_again: false,
             stop_later: false,
         };

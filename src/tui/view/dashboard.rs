@@ -6,6 +6,7 @@ use ratatui::layout::Position;
 use crate::domain::credential::Credential;
 use crate::domain::name::Environment;
 use crate::engine::outcome::KeyProtection;
+use crate::tui::DemoAccount;
 use crate::tui::model::Model;
 use crate::tui::model::geometry::{Geometry, Shape};
 use crate::tui::model::notice::grouped;
@@ -51,7 +52,9 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer) -> Option<Position> {
         return None;
     }
     if model.dashboard.all().is_empty() {
-        draw_empty(model, &mut Page::new(buffer, geometry.list, model.look));
+        // Nothing is selected, so that the panel's room is free too.
+        let area = geometry.list.union(geometry.panel);
+        draw_empty(model, &mut Page::new(buffer, area, model.look));
         return None;
     }
     let columns = Columns::of(geometry.shape, geometry.list.width);
@@ -242,11 +245,30 @@ fn draw_empty(model: &Model, page: &mut Page<'_>) {
         page.text(6, text, plain);
     }
     page.next();
-    if model.demo.lines.is_empty() {
-        let demo = "Just looking?  orgkey demo  runs on a simulated Salesforce, no org needed.";
+    if model.demo_accounts.is_empty() {
+        let demo = match page.area.width {
+            0..60 => "orgkey demo  needs no org",
+            _ => "Just looking?  orgkey demo  runs on a simulated Salesforce, no org needed.",
+        };
         page.text(3, demo, plain);
-    } else {
-        let demo = "This is the simulated Salesforce; the form shows what to type.";
-        page.text(3, demo, plain);
+        return;
     }
+    page.text(3, "This is the demo: a simulated Salesforce. All goes when you leave.", plain);
+    for account in &model.demo_accounts {
+        page.gap();
+        draw_demo_account(account, page);
+        let text = format!("signs in as {}, password {}", account.username, account.password);
+        page.text(5, &text, page.theme.dim());
+    }
+}
+
+/// What the form wants to know of an account of the demo.
+pub(super) fn draw_demo_account(account: &DemoAccount, page: &mut Page<'_>) {
+    let sandbox = match account.environment {
+        Environment::Production => "",
+        Environment::Sandbox => "   (tick Sandbox)",
+    };
+    let DemoAccount { org_id, user_id, my_domain, .. } = account;
+    page.text(3, &format!("Org ID {org_id}   User ID {user_id}"), page.theme.plain());
+    page.text(5, &format!("My Domain {my_domain}{sandbox}"), page.theme.plain());
 }

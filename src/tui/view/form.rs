@@ -7,6 +7,7 @@ use crate::tui::model::Model;
 use crate::tui::model::check::{Finding, hint, label};
 use crate::tui::model::field::LineField;
 use crate::tui::model::form::{Focus, Form, ORDER};
+use crate::tui::view::dashboard::draw_demo_account;
 use crate::tui::view::page::Page;
 
 /// Draws the form; answers the cursor.
@@ -44,11 +45,22 @@ pub(super) fn draw(model: &Model, form: &Form, page: &mut Page<'_>) -> Option<Po
     page.next();
     page.gap();
     draw_remarks(form, page);
-    if form.editing.is_none() && !model.demo.lines.is_empty() {
-        page.gap();
-        draw_demo_facts(model, page);
-    }
+    draw_demo_accounts(model, page);
     cursor
+}
+
+/// In the demo, what there is to type; as far as there is room.
+fn draw_demo_accounts(model: &Model, page: &mut Page<'_>) {
+    for (place, account) in model.demo_accounts.iter().enumerate() {
+        let rows = if place == 0 { 3 } else { 2 };
+        if page.rows_left() < rows {
+            return;
+        }
+        if place == 0 {
+            page.line(1, "The demo's accounts:", page.theme.dim());
+        }
+        draw_demo_account(account, page);
+    }
 }
 
 /// On a low screen the form begins just above the focused field, so that what is said of it has
@@ -148,13 +160,6 @@ fn draw_box(form: &Form, page: &mut Page<'_>) {
     page.line(x + 1, label(Field::Environment), style);
     if focused {
         page.text(value_at(page), hint(Field::Environment), page.theme.dim());
-    }
-}
-
-/// The simulated orgs, to be typed into the form.
-fn draw_demo_facts(model: &Model, page: &mut Page<'_>) {
-    for line in &model.demo.lines {
-        page.line(3, line, page.theme.dim());
     }
 }
 
