@@ -63,5 +63,6 @@ mod vault;
 pub fn run() -> u8 {
     // What the system refuses here, the program works without.
     let _ = platform::harden::harden();
+    tui::terminal::restore_on_panic();
     cli::run()
 }

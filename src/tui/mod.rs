@@ -118,7 +118,7 @@ impl Error {
 /// Shows the dashboard until the person leaves; answers the exit code.
 ///
 /// The terminal is always given back: at the end, at a signal, when suspended, and while a panic
-/// unwinds ([`terminal::restore`] is for the hook that runs before). After a hang-up it answers
+/// unwinds (with [`terminal::restore_on_panic`] also before it is reported). After a hang-up it answers
 /// 129 at once; what the engine has sent by then is the caller's to wait for.
 ///
 /// # Errors

@@ -1,6 +1,8 @@
 //! The terminal's modes: taken at the start, given back at every end.
 
 use std::io::{IsTerminal, stdin, stdout};
+use std::sync::{Mutex, PoisonError};
+use std::thread::ThreadId;
 
 use crate::tui::message::Size;
 use crate::tui::writer::write_all;
@@ -13,6 +15,13 @@ pub(crate) const LEAVE: &[u8] = b"\x1b[m\x1b[H\x1b[2J\x1b[?2004l\x1b[?25h\x1b[?1
 
 /// Size where the terminal does not tell, e.g. a serial line.
 const FALLBACK: Size = Size { width: 80, height: 24 };
+
+/// The thread of the loop, while it holds the terminal.
+static HOLDER: Mutex<Option<ThreadId>> = Mutex::new(None);
+
+fn set_holder(thread: Option<ThreadId>) {
+    *HOLDER.lock().unwrap_or_else(PoisonError::into_inner) = thread;
+}
 
 /// Whether both ends are a terminal.
 pub(crate) fn is_there() -> bool {
@@ -42,12 +51,14 @@ impl RawMode {
     /// When the terminal refuses.
     pub(crate) fn take() -> std::io::Result<Self> {
         crossterm::terminal::enable_raw_mode()?;
+        set_holder(Some(std::thread::current().id()));
         Ok(Self { held: true })
     }
 
     /// The bytes of [`LEAVE`] are written already: only the mode is given back.
     pub(crate) fn release(&mut self) {
         self.held = false;
+        set_holder(None);
         // A terminal that is gone cannot be given back.
         let _ = crossterm::terminal::disable_raw_mode();
     }
@@ -61,13 +72,31 @@ impl Drop for RawMode {
     }
 }
 
-/// Gives the terminal back, wherever the program is; for a panic hook. Does nothing when the
-/// dashboard does not hold it.
-pub(crate) fn restore() {
+/// Gives the terminal back, wherever the program is. Does nothing when the dashboard does not
+/// hold it.
+fn restore() {
     if crossterm::terminal::is_raw_mode_enabled().unwrap_or(false) {
         write_all(&stdout(), LEAVE);
         let _ = crossterm::terminal::disable_raw_mode();
     }
+}
+
+/// From now on a panic of the loop gives the terminal back before it is reported, so that the
+/// report is not drawn over and not lost with the alternate screen. A panic elsewhere while the
+/// dashboard goes on is not reported on its screen: the loop answers for the job, and the log has
+/// the place.
+pub(crate) fn restore_on_panic() {
+    let former = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let holder = *HOLDER.lock().unwrap_or_else(PoisonError::into_inner);
+        if holder.is_some_and(|thread| thread != std::thread::current().id()) {
+            let place = panic.location().map(ToString::to_string).unwrap_or_default();
+            tracing::error!(place, "a part of the program panicked");
+        } else {
+            restore();
+            former(panic);
+        }
+    }));
 }
 
 /// The sequence that puts a text on the clipboard of the person's own terminal (OSC 52).

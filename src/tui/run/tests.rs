@@ -34,6 +34,8 @@ impl Port for Samples {
                 open: true,
                 recovery_identity: None,
             }),
+            // The key that opens the history stands for a fault of our own in the loop.
+            Operation::History(_) => panic!("a fault of our own"),
             _ => return events,
         };
         tell.try_send(Event::Done(Ok(outcome))).unwrap();
@@ -56,6 +58,7 @@ fn dashboard_in_a_child() {
         zone: TimeZone::UTC,
         host_policy: HostPolicy::default(),
     };
+    crate::tui::terminal::restore_on_panic();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let code = runtime.block_on(crate::tui::run(Samples, settings)).unwrap();
     std::process::exit(code.into());
@@ -267,6 +270,19 @@ fn another_size_is_drawn_at_once_and_too_small_is_survived() {
     terminal.wait_for("list", |screen| screen.contents().contains("8 credentials"));
     terminal.press(b"\x03");
     assert_eq!(terminal.ended(), 0);
+}
+
+#[test]
+fn a_panic_gives_the_terminal_back_before_it_is_reported() {
+    let mut terminal = Terminal80::start();
+    terminal.shows("8 credentials");
+    terminal.press(b"h");
+    assert_ne!(terminal.ended(), 0);
+    let stream = String::from_utf8_lossy(&terminal.bytes).into_owned();
+    let left = stream.find(std::str::from_utf8(LEAVE).unwrap()).unwrap();
+    let report = stream.find("a fault of our own").unwrap();
+    assert!(left < report, "the report stays on the former screen");
+    assert!(!stream[report..].contains("\x1b[2J"));
 }
 
 #[test]
