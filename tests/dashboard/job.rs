@@ -54,8 +54,12 @@ pub fn save(console: &mut Console, name: &str, entry: &Entry, sandbox: bool) {
     }
     console.tab(1);
     // The demo's form begins with a My Domain.
-    console.press("\u{15}");
-    console.fill(&entry.my_domain);
+    if !console.rows().iter().any(|row| row.contains(&format!("My Domain   {}_", entry.my_domain)))
+    {
+        console.press("\u{15}");
+        console.shows("My Domain   ____");
+        console.fill(&entry.my_domain);
+    }
     console.tab(3);
     console.press("\r");
     let environment = if sandbox { "sandbox" } else { "production" };
