@@ -73,7 +73,9 @@ pub fn copied(console: &mut Console) -> String {
     console.press("y");
     console.await_bytes("a clipboard sequence", |bytes| bytes[before..].contains(&0x07));
     let stream = console.stream();
-    let (_, rest) = stream.rsplit_once("\x1b]52;c;").expect("it begins");
+    let (_, rest) = stream.rsplit_once("\x1b]52;").expect("it begins");
+    // tmux passes it on without naming which of the clipboards.
+    let (_, rest) = rest.split_once(';').expect("a clipboard");
     let (encoded, _) = rest.split_once('\x07').expect("it ends");
     let decoded = base64::engine::general_purpose::STANDARD.decode(encoded).expect("base64");
     String::from_utf8(decoded).expect("text")

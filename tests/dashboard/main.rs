@@ -7,4 +7,5 @@
 mod common;
 mod console;
 mod job;
+mod ssh;
 mod terminal;
