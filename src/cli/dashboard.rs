@@ -38,6 +38,7 @@ pub(crate) async fn show(engine: Arc<Engine>, demo: Option<Demo>) -> Done {
     let settings = tui::Settings {
         no_color: set("NO_COLOR"),
         ascii: set("ORGKEY_ASCII"),
+        tmux: set("TMUX"),
         demo,
         clock: now,
         zone: jiff::tz::TimeZone::system(),

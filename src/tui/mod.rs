@@ -76,6 +76,8 @@ pub(crate) struct Settings {
     pub(crate) no_color: bool,
     /// `ORGKEY_ASCII` is set.
     pub(crate) ascii: bool,
+    /// `TMUX` is set.
+    pub(crate) tmux: bool,
     /// A simulated Salesforce; `None` outside the demo.
     pub(crate) demo: Option<Demo>,
     /// The time, in Unix milliseconds.

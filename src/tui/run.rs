@@ -71,6 +71,7 @@ impl<P: Port> Loop<P> {
             color: !settings.no_color,
             ascii: settings.ascii,
             demo: settings.demo.is_some(),
+            tmux: settings.tmux,
         };
         let now = (settings.clock)();
         let policy = settings.host_policy.clone();

@@ -93,6 +93,8 @@ pub(crate) struct Look {
     pub(crate) ascii: bool,
     /// There is a simulated person (`orgkey demo`).
     pub(crate) demo: bool,
+    /// It is inside tmux, which by itself passes no clipboard sequence on.
+    pub(crate) tmux: bool,
 }
 
 /// The whole state.

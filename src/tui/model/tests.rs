@@ -23,7 +23,7 @@ use crate::tui::model::{Look, Model, Screen, sample};
 
 /// A dashboard that has asked for everything and heard nothing yet.
 pub(crate) fn started() -> (Model, Vec<Effect>) {
-    let look = Look { color: true, ascii: false, demo: false };
+    let look = Look { color: true, ascii: false, demo: false, tmux: false };
     let size = Size { width: 80, height: 24 };
     let mut model = Model::new(size, look, TimeZone::UTC, HostPolicy::default(), sample::NOW);
     let effects = model.update(Message::Start, sample::NOW);

@@ -53,6 +53,7 @@ fn dashboard_in_a_child() {
     let settings = Settings {
         no_color: false,
         ascii: false,
+        tmux: false,
         demo: None,
         clock: || UnixMillis(sample::NOW.0),
         zone: TimeZone::UTC,

@@ -22,7 +22,7 @@ pub(super) fn draw(model: &Model, setup: &Setup, page: &mut Page<'_>) -> Option<
             None
         }
         (stage, Some(started)) => {
-            draw_address(setup, started, page);
+            draw_address(model, setup, started, page);
             let cursor = draw_field(setup, *stage, page);
             draw_problem(setup, page);
             if setup.is_expired(model.now) {
@@ -56,7 +56,7 @@ fn draw_title(model: &Model, setup: &Setup, page: &mut Page<'_>) {
     page.gap();
 }
 
-fn draw_address(setup: &Setup, started: &AuthorizationStarted, page: &mut Page<'_>) {
+fn draw_address(model: &Model, setup: &Setup, started: &AuthorizationStarted, page: &mut Page<'_>) {
     let (plain, strong) = (page.theme.plain(), page.theme.strong());
     let who = match &started.username {
         Some(username) => format!("{username}  (User ID {})", started.user_id),
@@ -79,7 +79,7 @@ fn draw_address(setup: &Setup, started: &AuthorizationStarted, page: &mut Page<'
     }
     // What went wrong needs the room more than what the line of keys says too.
     if setup.problem.is_none() {
-        draw_ways(setup, page);
+        draw_ways(model, setup, page);
     }
     page.gap();
     let text = "The browser ends at an address with  code=  in it; the page may not load. Copy \
@@ -87,12 +87,12 @@ fn draw_address(setup: &Setup, started: &AuthorizationStarted, page: &mut Page<'
     draw_numbered(page, "2.", text);
 }
 
-fn draw_ways(setup: &Setup, page: &mut Page<'_>) {
+fn draw_ways(model: &Model, setup: &Setup, page: &mut Page<'_>) {
     page.gap();
-    let copied = if setup.copied {
-        "y copied (sent to your terminal)"
-    } else {
-        "y copy (sent to your terminal)"
+    let copied = match (setup.copied, model.look.tmux) {
+        (true, true) => "y copied (tmux needs set-clipboard on)",
+        (true, false) => "y copied (sent to your terminal)",
+        (false, _) => "y copy (sent to your terminal)",
     };
     let text = format!("{copied}   v plain, to select by hand");
     page.line(4, &text, page.theme.plain());

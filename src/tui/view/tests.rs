@@ -256,7 +256,7 @@ fn without_colour_every_state_is_still_told_apart_and_ascii_is_ascii() {
     let mut credential = sample::ready("acme", "production");
     credential.username = Some("jos\u{e9}@acme.com".into());
     let mut model = loaded(vec![credential]);
-    model.look = Look { color: false, ascii: true, demo: false };
+    model.look = Look { color: false, ascii: true, ..model.look };
     let backend = TestBackend::new(80, 24);
     let mut terminal = Terminal::new(backend).unwrap();
     terminal.draw(|frame| super::view(&model, frame)).unwrap();
