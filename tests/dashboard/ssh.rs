@@ -177,7 +177,7 @@ fn the_whole_job_over_ssh_inside_tmux() {
 fn job(server: &Server, start: fn(&Server, &Home) -> Command) {
     let simulator = Simulator::start();
     let home = home_without_key();
-    let ana = Entry::of(&simulator, "acme", "ana@acme.example");
+    let ana = Entry::of(&simulator, "ana@acme.example");
     let mut console = Console::start(&start(server, &home));
     console.shows("no credentials yet");
     save(&mut console, "acme", &ana, false);
