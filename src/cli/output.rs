@@ -73,6 +73,19 @@ impl Output {
         self.text(&object.to_string())
     }
 
+    /// Prints one JSON object with a list in it, an item at a time: there may be many.
+    #[expect(clippy::unused_self, reason = "whoever prints has been told where and how")]
+    pub(crate) fn list(self, name: &str, items: impl Iterator<Item = Value>) -> Done {
+        let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
+        write!(stdout, "{{\"schema\":1,\"{name}\":[")?;
+        for (index, item) in items.enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            write!(stdout, "{comma}{item}")?;
+        }
+        writeln!(stdout, "]}}")?;
+        Ok(stdout.flush()?)
+    }
+
     /// Prints words that are no data: progress, notes, what to do. On standard error, so that a
     /// pipe gets data alone; nothing with `--json`.
     pub(crate) fn say(self, words: &str) {

@@ -16,8 +16,9 @@ pub(crate) async fn list(context: &Context) -> Done {
         return Err(unexpected());
     };
     if context.output.json {
-        let all: Vec<_> = credentials.iter().map(|one| credential_json(one, now())).collect();
-        return context.output.object(&json!({ "schema": 1, "credentials": all }));
+        let now = now();
+        let all = credentials.iter().map(|one| credential_json(one, now));
+        return context.output.list("credentials", all);
     }
     if credentials.is_empty() {
         context.output.say("nothing is saved yet: orgkey save NAME --org-id ID --user-id ID");

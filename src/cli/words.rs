@@ -1,10 +1,11 @@
 //! Credentials and results as text for people: the important word first, the same order of facts
 //! everywhere, times relative when near and absolute when far.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use crate::domain::credential::{Check, CheckOutcome, Credential};
-use crate::domain::name::Environment;
+use crate::domain::name::{ConnectionName, Environment};
 use crate::domain::time::{UnixMillis, span_in_words};
 use crate::engine::outcome::{Revocation, TestReport};
 
@@ -15,12 +16,13 @@ const FAR: u64 = 7 * 86_400;
 pub(crate) fn credential_table(credentials: &[Credential], now: UnixMillis) -> String {
     let width = credentials.iter().map(|one| one.address.name.as_str().len()).max().unwrap_or(0);
     let width = width.max("NAME".len());
-    let has_twin = |one: &Credential| {
-        credentials.iter().any(|other| {
-            other.address.name == one.address.name
-                && other.address.environment != one.address.environment
-        })
-    };
+    let mut seen = HashSet::new();
+    let twins: HashSet<&ConnectionName> = credentials
+        .iter()
+        .map(|one| &one.address.name)
+        .filter(|name| !seen.insert(*name))
+        .collect();
+    let has_twin = |one: &Credential| twins.contains(&one.address.name);
     let use_width = if credentials.iter().any(has_twin) { "  in use".len() } else { 0 };
     let mut table = format!(
         "{:width$}  {:7}{:use_width$}  {:15}  {:13}  USER\n",

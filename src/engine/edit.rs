@@ -2,12 +2,13 @@
 
 use crate::domain::app::App;
 use crate::domain::audit::AuditEvent;
-use crate::domain::credential::Credential;
 use crate::domain::host::HostPolicy;
 use crate::domain::name::Address;
+use crate::domain::policy::Account;
 use crate::engine::error::{Error, Invalid};
 use crate::engine::operation::{AppRequest, InlineApp, ResetRequest, SaveRequest, Selection};
 use crate::engine::save::{Parsed, account_detail, edit_event, parse_edit, parse_new};
+use crate::engine::saved::SavedAccounts;
 use crate::engine::select::PlainName;
 use crate::engine::setup::unknown_app;
 use crate::engine::{Engine, Outcome, Reporter};
@@ -22,7 +23,7 @@ impl Engine {
     ) -> Result<Outcome, Error> {
         let policy = self.settings.config.host_policy();
         let rows = self.store.call(|store| store.credentials()).await?;
-        let mut saved: Vec<_> = rows.into_iter().map(|row| row.credential).collect();
+        let mut saved = SavedAccounts::of(rows.iter().map(|row| &row.credential));
         let mut apps: Vec<NewApp> = Vec::new();
         let mut new = Vec::new();
         let mut addresses = Vec::new();
@@ -40,7 +41,8 @@ impl Engine {
                 Err(error) => return Err(error),
             };
             notes.extend(more);
-            saved.push(as_saved(&value));
+            let (org_id, user_id) = (value.org_id.clone(), value.user_id.clone());
+            saved.add(&value.address, &Account { org_id, user_id });
             addresses.push(value.address.clone());
             let detail = format!("org {} user {}", value.org_id, value.user_id);
             let subject = value.address.to_string();
@@ -98,7 +100,7 @@ impl Engine {
         &self,
         request: &SaveRequest,
         policy: &HostPolicy,
-        saved: &[Credential],
+        saved: &SavedAccounts,
         apps: &mut Vec<NewApp>,
     ) -> Result<Parsed<NewCredential>, Error> {
         let Parsed { mut value, mut notes } = parse_new(request, policy, saved)?;
@@ -139,11 +141,9 @@ impl Engine {
         let _lock = self.lock(row.id, reporter).await?;
         let row = self.reload(row.id).await?;
         let others = self.store.call(|store| store.credentials()).await?;
-        let others: Vec<_> = others
-            .into_iter()
-            .filter(|other| other.id != row.id)
-            .map(|other| other.credential)
-            .collect();
+        let others = SavedAccounts::of(
+            others.iter().filter(|other| other.id != row.id).map(|other| &other.credential),
+        );
         let policy = self.settings.config.host_policy();
         let Parsed { value: edit, notes } =
             parse_edit(&request, &row.credential, &policy, &others)?;
@@ -181,29 +181,5 @@ impl Engine {
 
     async fn shown(&self, row: &CredentialRow) -> Result<Outcome, Error> {
         Ok(Outcome::Credential(Box::new(self.reload(row.id).await?.credential)))
-    }
-}
-
-/// A credential that is about to be saved, for the checks of those after it.
-fn as_saved(new: &NewCredential) -> Credential {
-    Credential {
-        address: new.address.clone(),
-        in_use: false,
-        org_id: new.org_id.clone(),
-        user_id: new.user_id.clone(),
-        username: new.username.clone(),
-        login_url: new.login_url.clone(),
-        app: new.app.clone(),
-        tags: new.tags.clone(),
-        held: None,
-        revocation_owed: false,
-        environment_proven: false,
-        pending: None,
-        token: None,
-        has_candidate: false,
-        last_check: None,
-        last_test: None,
-        authorization: None,
-        intent: None,
     }
 }

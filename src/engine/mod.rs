@@ -24,6 +24,7 @@ mod promote;
 mod refresh;
 mod revoke;
 mod save;
+mod saved;
 mod seal;
 mod select;
 pub(crate) mod sensitive;

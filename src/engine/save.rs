@@ -13,6 +13,7 @@ use crate::domain::time::UnixMillis;
 use crate::engine::error::{Error, Invalid};
 use crate::engine::operation::{ResetRequest, SaveRequest};
 use crate::engine::outcome::Field;
+use crate::engine::saved::SavedAccounts;
 use crate::store::{CredentialEdit, NewCredential};
 
 /// Longest username, in characters (Salesforce's own limit).
@@ -28,11 +29,11 @@ pub(crate) struct Parsed<T> {
     pub(crate) notes: Vec<String>,
 }
 
-/// Parses one new credential; `saved` are all that are there, to find contradictions.
+/// Parses one new credential; `saved` is what is there, to find contradictions.
 pub(crate) fn parse_new(
     request: &SaveRequest,
     policy: &HostPolicy,
-    saved: &[Credential],
+    saved: &SavedAccounts,
 ) -> Result<Parsed<NewCredential>, Error> {
     let at_line = |error: Invalid| Error::Invalid(Box::new(error.at_line(request.line)));
     let mut notes = Vec::new();
@@ -49,8 +50,8 @@ pub(crate) fn parse_new(
     check_environment(environment, &login_url).map_err(at_line)?;
     let address = Address { name, environment };
     let account = Account { org_id: org.id, user_id: user.id };
-    check_against_saved(&address, &account, saved).map_err(at_line)?;
-    notes.extend(same_account_elsewhere(&address, &account, saved));
+    saved.check(&address, &account).map_err(at_line)?;
+    notes.extend(saved.note(&account));
     let value = NewCredential {
         address,
         org_id: account.org_id,
@@ -69,7 +70,7 @@ pub(crate) fn parse_edit(
     request: &ResetRequest,
     current: &Credential,
     policy: &HostPolicy,
-    saved: &[Credential],
+    saved: &SavedAccounts,
 ) -> Result<Parsed<CredentialEdit>, Error> {
     let refuse = |error: Invalid| Error::Invalid(Box::new(error));
     let mut notes = Vec::new();
@@ -108,7 +109,7 @@ pub(crate) fn parse_edit(
     }
     check_environment(current.address.environment, &account.login_url).map_err(refuse)?;
     let ids = Account { org_id: account.org_id.clone(), user_id: account.user_id.clone() };
-    check_against_saved(&current.address, &ids, saved).map_err(refuse)?;
+    saved.check(&current.address, &ids).map_err(refuse)?;
     if let Some(name) = &request.rename {
         refuse_secret(Field::Name, name.as_str()).map_err(refuse)?;
     }
@@ -311,58 +312,6 @@ fn check_environment(environment: Environment, login_url: &LoginUrl) -> Result<(
         )),
         _ => Ok(()),
     }
-}
-
-/// An org is either production or a sandbox: the same Org ID in both can't be right.
-fn check_against_saved(
-    address: &Address,
-    account: &Account,
-    saved: &[Credential],
-) -> Result<(), Invalid> {
-    let is_this = |other: &&Credential| {
-        other.address.environment == address.environment
-            && other.address.name.folded() == address.name.folded()
-    };
-    if let Some(other) = saved.iter().find(is_this) {
-        return Err(Invalid::new(
-            Field::Name,
-            format!("{} is saved already", other.address),
-            format!("change it with orgkey reset {}, or choose another name", other.address),
-        ));
-    }
-    let twin = saved.iter().find(|other| {
-        other.org_id == account.org_id && other.address.environment != address.environment
-    });
-    match twin {
-        None => Ok(()),
-        Some(other) => Err(Invalid::new(
-            Field::OrgId,
-            format!(
-                "Org ID {} is saved as {} in {}; a sandbox has an Org ID of its own",
-                account.org_id, other.address.environment, other.address
-            ),
-            format!(
-                "take the Org ID of the {} org, or correct {}",
-                address.environment, other.address
-            ),
-        )),
-    }
-}
-
-fn same_account_elsewhere(
-    address: &Address,
-    account: &Account,
-    saved: &[Credential],
-) -> Option<String> {
-    let twin = saved.iter().find(|other| {
-        other.address != *address
-            && other.org_id == account.org_id
-            && other.user_id == account.user_id
-    })?;
-    Some(format!(
-        "{} is the same account; Salesforce keeps five approvals per user and app",
-        twin.address
-    ))
 }
 
 /// The part of an audit row that says what an account is.
