@@ -7,5 +7,6 @@
 mod common;
 mod console;
 mod job;
+mod picture;
 mod ssh;
 mod terminal;

@@ -224,12 +224,13 @@ fn draw_notice(model: &Model, page: &mut Page<'_>) -> Option<Position> {
     page.line(x, &rows.next().unwrap_or_default(), style);
     let rest = rows.collect::<Vec<_>>().join(" ");
     // Two rows are all there is: the remedy goes before the rest of a long text.
-    let second = match (rest.is_empty(), notice.remedy.is_empty()) {
-        (true, _) => notice.remedy.clone(),
-        (false, true) => rest,
-        (false, false) => format!("{}  (all of it: m)", notice.remedy),
+    let plain = page.theme.plain();
+    let (second, style) = match (rest.is_empty(), notice.remedy.is_empty()) {
+        (true, _) => (notice.remedy.clone(), plain),
+        (false, true) => (rest, style),
+        (false, false) => (format!("{}  (all of it: m)", notice.remedy), plain),
     };
-    page.put(x, &second, page.theme.plain());
+    page.put(x, &second, style);
     None
 }
 

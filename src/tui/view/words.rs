@@ -128,9 +128,10 @@ pub(crate) fn row_note(credential: &Credential, now: UnixMillis, zone: &TimeZone
         State::Uncertain => credential.intent.as_ref().map_or_else(String::new, |intent| {
             format!("cut off {}", day_or_clock(intent.started_at, now, zone))
         }),
-        State::Limited | State::Misconfigured => {
-            credential.last_check.as_ref().map(|check| check.message.clone()).unwrap_or_default()
-        }
+        // Why is a sentence that begins with the host, and stands in the panel; there is no room
+        // for it here.
+        State::Limited => "API refused".to_owned(),
+        State::Misconfigured => "app or policy".to_owned(),
         _ if credential.pending.is_some() => "edit staged".to_owned(),
         _ if credential.revocation_owed => "revocation owed".to_owned(),
         _ => String::new(),
