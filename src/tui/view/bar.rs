@@ -12,7 +12,8 @@ use crate::tui::view::page::Page;
 /// A key and what it does.
 pub(crate) type Action = (&'static str, &'static str);
 
-/// Draws the rule and the keys. What does not fit is left out; the help stays.
+/// Draws the rule and the keys. What does not fit is left out; the last one, help or the way
+/// back, stays.
 pub(super) fn draw(model: &Model, page: &mut Page<'_>) {
     page.rule(0);
     page.next();
@@ -114,12 +115,12 @@ fn in_setup(model: &Model, setup: &Setup) -> Vec<Action> {
     }
     match setup.stage {
         Stage::Waiting => {
-            let mut actions = vec![("y", "copy"), ("v", "plain")];
+            let mut actions = Vec::new();
             if model.look.demo {
                 actions.push(("p", "sign in (demo)"));
             }
-            actions.extend([("Esc", "leave it"), ("X", "give up")]);
-            actions.extend([("s", "again"), ("Enter", "type it")]);
+            actions.extend([("y", "copy"), ("v", "plain"), ("X", "give up")]);
+            actions.extend([("Enter", "type it"), ("s", "again"), ("Esc", "leave it")]);
             actions
         }
         Stage::Failed => vec![("s", "again"), ("Esc", "back")],

@@ -254,6 +254,10 @@ fn draw_empty(model: &Model, page: &mut Page<'_>) {
         page.text(3, demo, plain);
         return;
     }
+    if page.area.width < 60 {
+        page.text(3, "This is the demo; its accounts are told on 80 columns.", plain);
+        return;
+    }
     page.text(3, "This is the demo: a simulated Salesforce. All goes when you leave.", plain);
     for account in &model.demo_accounts {
         page.gap();

@@ -53,6 +53,8 @@ impl<'a> Page<'a> {
             text
         };
         let (column, row) = (self.area.x + x, self.y);
+        // What is written over keeps nothing of its looks.
+        let style = Style::reset().patch(style);
         let (after, _) = self.buffer.set_stringn(column, row, text, room, style);
         let width = ratatui::text::Span::raw(text).width();
         if width > room && room > 4 {
