@@ -27,63 +27,25 @@ const IDLE: Duration = Duration::from_secs(15);
 /// Repetitions of a key of which the median time is taken.
 const KEYS: usize = 16;
 
-/// The figures of one store.
-struct Figures {
-    /// Bytes of the first screen at 80x24 and at 200x50.
-    first: [usize; 2],
-    /// Writes until the first screen stands at 80x24.
-    first_writes: u64,
-    /// From the start to the last byte of it.
-    first_time: Duration,
-    /// Bytes of a cursor key at 80x24 and at 200x50.
-    cursor: [usize; 2],
-    /// Writes of a cursor key.
-    cursor_writes: u64,
-    /// Bytes of the panel that follows.
-    panel: [usize; 2],
-    /// From a cursor key to its first byte.
-    cursor_time: Duration,
-    /// From a key in the filter to its first byte.
-    filter_time: Duration,
-    /// Bytes while it is left alone.
-    idle_bytes: usize,
-    /// Wake-ups of all threads while it is left alone.
-    idle_wake_ups: u64,
-    /// Proportional set size, in KiB.
-    pss: u64,
-    /// Of that, what is its own alone.
-    private: u64,
-    /// Threads.
-    threads: usize,
-}
+/// A figure: what it is, its goal, and its value.
+type Figure = (String, &'static str, String);
 
+#[expect(clippy::print_stdout, reason = "the table is what this program is for")]
 fn main() {
-    let figures: Vec<_> = SIZES.into_iter().map(|size| taken(&home(size), size)).collect();
-    let row = |what: &str, goal: &str, value: &dyn Fn(&Figures) -> String| {
-        let values: Vec<_> =
-            figures.iter().map(|figures| format!("{:>10}", value(figures))).collect();
-        println!("{what:<44} {}   {goal}", values.join(" "));
+    let columns: Vec<_> = SIZES.into_iter().map(|size| taken(&home(size), size)).collect();
+    let line = |what: &str, values: &[&str], goal: &str| {
+        let values: Vec<_> = values.iter().map(|value| format!("{value:>10}")).collect();
+        println!("{what:<36} {}   {goal}", values.join(" "));
     };
-    let sizes: Vec<_> = SIZES.iter().map(|size| format!("{size:>10}")).collect();
-    println!("{:<44} {}   goal", "saved credentials", sizes.join(" "));
-    row("first screen, 80x24, bytes", "2,600", &|f| f.first[0].to_string());
-    row("first screen, 200x50, bytes", "5,600", &|f| f.first[1].to_string());
-    row("writes until it stands", "1 or 2", &|f| f.first_writes.to_string());
-    row("until it stands, ms", "", &|f| millis(f.first_time));
-    row("cursor key, 80x24, bytes", "48", &|f| f.cursor[0].to_string());
-    row("cursor key, 200x50, bytes", "48", &|f| f.cursor[1].to_string());
-    row("cursor key, writes", "1", &|f| f.cursor_writes.to_string());
-    row("panel that follows, 80x24, bytes", "400", &|f| f.panel[0].to_string());
-    row("panel that follows, 200x50, bytes", "400", &|f| f.panel[1].to_string());
-    row("cursor key to output, ms", "no growth", &|f| millis(f.cursor_time));
-    row("filter key to output, ms", "16", &|f| millis(f.filter_time));
-    row(&format!("idle {} s, bytes", IDLE.as_secs()), "0", &|f| f.idle_bytes.to_string());
-    row(&format!("idle {} s, wake-ups", IDLE.as_secs()), "0", &|f| f.idle_wake_ups.to_string());
-    row("memory (PSS), KiB", "8,192; +10,240", &|f| f.pss.to_string());
-    row("of that its own, KiB", "", &|f| f.private.to_string());
-    row("threads", "4", &|f| f.threads.to_string());
+    let sizes = SIZES.map(|size| size.to_string());
+    line("saved credentials", &sizes.each_ref().map(String::as_str), "goal");
+    for (row, (what, goal, _)) in columns[0].iter().enumerate() {
+        let values: Vec<_> = columns.iter().map(|column| column[row].2.as_str()).collect();
+        line(what, &values, goal);
+    }
 }
 
+/// A time in ms.
 fn millis(time: Duration) -> String {
     format!("{:.1}", time.as_secs_f64() * 1_000.0)
 }
@@ -116,96 +78,66 @@ fn home(size: usize) -> Home {
     home
 }
 
-fn taken(home: &Home, size: usize) -> Figures {
-    let small = Seen::of(home, size, 80, 24);
-    let large = Seen::of(home, size, 200, 50);
-    Figures {
-        first: [small.first, large.first],
-        first_writes: small.first_writes,
-        first_time: small.first_time,
-        cursor: [small.cursor, large.cursor],
-        cursor_writes: small.cursor_writes,
-        panel: [small.panel, large.panel],
-        cursor_time: small.cursor_time,
-        filter_time: small.filter_time,
-        idle_bytes: small.idle_bytes,
-        idle_wake_ups: small.idle_wake_ups,
-        pss: small.pss,
-        private: small.private,
-        threads: small.threads,
+/// The figures of a store with so many credentials.
+fn taken(home: &Home, size: usize) -> Vec<Figure> {
+    let mut figures = screen(home, size, (80, 24), "2,600");
+    figures.extend(screen(home, size, (200, 50), "5,600"));
+    let mut console = Console::start(&home.command(&[]));
+    console.shows("org-000000");
+    rest(&console);
+    figures.extend(memory(&console));
+    figures.extend(idle(&console));
+    let keys = if size > 1 { ["j", "k"] } else { ["?", "\x1b"] };
+    let time = median(&mut console, |step| keys[step % 2]);
+    figures.push(("key to output, ms".to_owned(), "no growth", millis(time)));
+    console.press("/");
+    rest(&console);
+    let time = median(&mut console, |step| ["9", "\x7f"][step % 2]);
+    figures.push(("filter key to output, ms".to_owned(), "16", millis(time)));
+    end(console);
+    figures
+}
+
+/// Ctrl-C.
+fn end(mut console: Console) {
+    console.press("\x03");
+    console.ended();
+}
+
+/// First screen, cursor key and panel in a terminal of this size.
+fn screen(home: &Home, size: usize, cells: (u16, u16), goal: &'static str) -> Vec<Figure> {
+    let started = Instant::now();
+    let mut console = Console::sized(&home.command(&[]), cells.0, cells.1);
+    console.shows("org-000000");
+    let time = started.elapsed();
+    rest(&console);
+    let named = |what: &str| format!("{}x{} {what}", cells.0, cells.1);
+    let mut figures = vec![
+        (named("first screen, bytes"), goal, console.bytes().len().to_string()),
+        (named("first screen, writes"), "1 or 2", writes(&console).to_string()),
+        (named("first screen, ms"), "", millis(time)),
+    ];
+    let (bytes, before) = (console.bytes().len(), writes(&console));
+    if size > 1 {
+        console.key("j");
     }
+    let (cursor, count) = (console.bytes().len() - bytes, writes(&console) - before);
+    rest(&console);
+    let panel = console.bytes().len() - bytes - cursor;
+    figures.push((named("cursor key, bytes"), "48", cursor.to_string()));
+    figures.push((named("cursor key, writes"), "1", count.to_string()));
+    figures.push((named("panel that follows, bytes"), "400", panel.to_string()));
+    end(console);
+    figures
 }
 
-/// The figures at one size of the terminal.
-struct Seen {
-    first: usize,
-    first_writes: u64,
-    first_time: Duration,
-    cursor: usize,
-    cursor_writes: u64,
-    panel: usize,
-    cursor_time: Duration,
-    filter_time: Duration,
-    idle_bytes: usize,
-    idle_wake_ups: u64,
-    pss: u64,
-    private: u64,
-    threads: usize,
-}
-
-impl Seen {
-    fn of(home: &Home, size: usize, columns: u16, rows: u16) -> Self {
-        let started = Instant::now();
-        let mut console = Console::sized(&home.command(&[]), columns, rows);
-        console.shows("org-000000");
-        let first_time = started.elapsed();
-        rest(&console);
-        let (first, first_writes) = (console.bytes().len(), writes(&console));
-        let (pss, private) = memory(&console);
-        let threads = tasks(&console).len();
-
-        let (cursor, panel, cursor_writes) =
-            if size > 1 { cursor_key(&mut console) } else { (0, 0, 0) };
-        let key = if size > 1 { ["j", "k"] } else { ["?", "\x1b"] };
-        let cursor_time = median(&mut console, |step| key[step % 2]);
-
-        let (bytes, switches) = (console.bytes().len(), wake_ups(&console));
-        if columns == 80 {
-            std::thread::park_timeout(IDLE);
-        }
-        let (idle_bytes, idle_wake_ups) =
-            (console.bytes().len() - bytes, wake_ups(&console) - switches);
-
-        console.press("/");
-        rest(&console);
-        let filter_time = median(&mut console, |step| ["9", "\x7f"][step % 2]);
-        console.press("\x03");
-        console.ended();
-        Self {
-            first,
-            first_writes,
-            first_time,
-            cursor,
-            cursor_writes,
-            panel,
-            cursor_time,
-            filter_time,
-            idle_bytes,
-            idle_wake_ups,
-            pss,
-            private,
-            threads,
-        }
-    }
-}
-
-/// Bytes of the key, bytes of the panel that follows, writes of the key.
-fn cursor_key(console: &mut Console) -> (usize, usize, u64) {
-    let (bytes, before) = (console.bytes().len(), writes(console));
-    console.key("j");
-    let (cursor, count) = (console.bytes().len() - bytes, writes(console) - before);
-    rest(console);
-    (cursor, console.bytes().len() - bytes - cursor, count)
+/// What it does while it is left alone.
+fn idle(console: &Console) -> Vec<Figure> {
+    let (bytes, switches) = (console.bytes().len(), wake_ups(console));
+    std::thread::park_timeout(IDLE);
+    let (bytes, switches) = (console.bytes().len() - bytes, wake_ups(console) - switches);
+    let named = |what: &str| format!("idle for {} s, {what}", IDLE.as_secs());
+    vec![(named("bytes"), "0", bytes.to_string()), (named("wake-ups"), "0", switches.to_string())]
 }
 
 /// The median time from a key to its first byte, each key sent when the screen is at rest.
@@ -267,9 +199,14 @@ fn wake_ups(console: &Console) -> u64 {
     tasks(console).into_iter().map(count).sum()
 }
 
-/// Proportional set size and private memory, in KiB.
-fn memory(console: &Console) -> (u64, u64) {
+/// Proportional set size, what of it is its own alone, and threads.
+fn memory(console: &Console) -> Vec<Figure> {
     let path = format!("/proc/{}/smaps_rollup", console.pid());
     let rollup = fs::read_to_string(path).unwrap_or_else(|error| panic!("{error}"));
-    (field(&rollup, "Pss"), field(&rollup, "Private_Dirty"))
+    let kib = |name: &str| field(&rollup, name).to_string();
+    vec![
+        ("memory (PSS), KiB".to_owned(), "8,192; +10,240", kib("Pss")),
+        ("of that written to, KiB".to_owned(), "", kib("Private_Dirty")),
+        ("threads".to_owned(), "4", tasks(console).len().to_string()),
+    ]
 }

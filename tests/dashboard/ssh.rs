@@ -21,6 +21,7 @@ fn installed(name: &str) -> Option<PathBuf> {
 }
 
 /// Whether the test can be made: all of these programs are installed.
+#[expect(clippy::print_stdout, reason = "a test that is left out says so")]
 fn can_be_made(programs: &[&str]) -> bool {
     let missing: Vec<_> = programs.iter().filter(|name| installed(name).is_none()).collect();
     let required = std::env::var(REQUIRED).is_ok_and(|value| value == "1");
@@ -211,12 +212,15 @@ fn job(server: &Server, start: fn(&Server, &Home) -> Command) {
 }
 
 /// The client is gone from one moment to the next. Without tmux the dashboard ends with the line;
-/// with it the dashboard lives on, until tmux ends too.
-fn cut(mut console: Console, home: &Home, server: &Server) {
+/// with it the dashboard lives on and is there for the next client, until tmux ends too.
+fn cut(console: Console, home: &Home, server: &Server) {
     console.signal(rustix::process::Signal::KILL);
     drop(console);
     let socket = server.folder.path().join("tmux");
     if socket.exists() {
+        let line = format!("LC_ALL=C.UTF-8 tmux -S {} attach", socket.display());
+        let mut again = Console::start(&server.client(home, &line));
+        again.shows("1. Open this address");
         let ended = Command::new("tmux").arg("-S").arg(&socket).arg("kill-server").status();
         assert!(ended.expect("tmux starts").success());
     }

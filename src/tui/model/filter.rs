@@ -104,7 +104,13 @@ impl Term {
 /// without a copy: it runs over every row at every key.
 fn contains(text: &str, part: &str) -> bool {
     let (text, part) = (text.as_bytes(), part.as_bytes());
-    part.is_empty() || text.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
+    let Some((first, rest)) = part.split_first() else { return true };
+    let Some(last) = text.len().checked_sub(part.len()) else { return false };
+    // Most places fail at their first byte.
+    text[..=last].iter().enumerate().any(|(at, byte)| {
+        byte.to_ascii_lowercase() == *first
+            && text[at + 1..at + part.len()].eq_ignore_ascii_case(rest)
+    })
 }
 
 #[cfg(test)]
