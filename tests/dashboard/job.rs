@@ -258,10 +258,15 @@ fn deleted(console: &mut Console, simulator: &Simulator, home: &Home) {
     console.press("D");
     console.shows("Delete acme/production for good?");
     console.press("\r");
-    console.press("acme");
-    console.press("/prod");
-    console.press("uction");
-    console.shows("acme/production_");
+    console.hides("for good?");
+    home.orgkey(&["show", "acme/production"]).ok();
+    console.press("D");
+    console.shows("Delete acme/production for good?");
+    for key in ["a", "c", "m", "e", "\r"] {
+        console.key(key);
+    }
+    console.shows("that is not acme/production; nothing was deleted");
+    console.fill("/production");
     console.press("\r");
     console.shows("acme/production is deleted");
     home.orgkey(&["show", "acme/production"]).expect(7);

@@ -81,7 +81,30 @@ fn a_line_that_is_cut_ends_it_with_the_code_of_a_hang_up() {
     console.hang_up();
     let cut = Instant::now();
     assert_eq!(console.ended(), 129);
+    println!("from the cut to the end: {:?}", cut.elapsed());
     assert!(cut.elapsed() < LET_GO, "{:?}", cut.elapsed());
+}
+
+#[test]
+fn what_was_sent_when_the_line_was_cut_becomes_durable_before_it_ends() {
+    let simulator = Simulator::start();
+    let home = Home::new();
+    home.save(&simulator, "acme", "ana@acme.example", &[]).ok();
+    let mut console = opened(&home);
+    console.press("s");
+    console.shows("1. Open this address");
+    let url = crate::job::copied(&mut console);
+    let redirect = simulator.sign_in(&url, "ana@acme.example");
+    simulator.script(&serde_json::json!([{
+        "match": { "grant_type": "authorization_code" }, "delay_after_ms": 2_000
+    }]));
+    console.paste(&redirect);
+    console.shows("exchanging the code for tokens");
+    console.hang_up();
+    assert_eq!(console.ended(), 129);
+    let state = home.shown("acme")["state"].clone();
+    assert!(state == "ready" || state == "untested", "{state}");
+    assert_eq!(simulator.count("codes_exchanged"), 1);
 }
 
 #[test]
