@@ -255,7 +255,7 @@ fn draw_empty(model: &Model, page: &mut Page<'_>) {
         return;
     }
     if page.area.width < 60 {
-        page.text(3, "This is the demo; its accounts are told on 80 columns.", plain);
+        page.text(3, "demo: see its accounts at 80x24", plain);
         return;
     }
     page.text(3, "This is the demo: a simulated Salesforce. All goes when you leave.", plain);
