@@ -114,9 +114,21 @@ impl Browser {
         self.press("Login");
     }
 
-    /// The text of the page.
-    fn text(&self) -> String {
-        self.with(async |client| client.find(Locator::Css("body")).await?.text().await)
+    /// Waits until the page says this: a form that was sent is answered some time later.
+    fn says(&self, text: &str) {
+        let mut last = String::new();
+        let found = self.runtime.block_on(async {
+            timeout(DEADLINE, async {
+                while !last.contains(text) {
+                    // The body of a page that is just being left can't be read.
+                    if let Ok(body) = self.client.find(Locator::Css("body")).await {
+                        last = body.text().await.unwrap_or_default();
+                    }
+                }
+            })
+            .await
+        });
+        assert!(found.is_ok(), "in vain waited for '{text}': {last}");
     }
 
     /// What the address bar shows, as soon as it begins so.
@@ -166,11 +178,11 @@ fn a_sign_in_in_chromium_ends_at_the_success_page_and_gives_a_token() {
     home.save(&simulator, "acme", ANA, &[]).ok();
     browser.open(&start(&home, "acme"));
     browser.log_in(ANA, "not the password");
-    assert!(browser.text().contains("Please check your username and password"));
+    browser.says("Please check your username and password");
     browser.log_in(ANA, &password(&simulator, ANA));
     browser.press("oaapprove");
     let redirect = browser.address(&success);
-    assert!(browser.text().contains("authorized"));
+    browser.says("authorized");
     let finished = home.orgkey_with(&["setup", "acme", "--finish", "-"], &redirect).ok();
     assert!(finished.stdout.contains("Access test successful"), "{finished}");
     home.orgkey(&["test", "acme"]).ok();
@@ -217,12 +229,12 @@ fn a_browser_that_remembers_somebody_else_asks_who_signs_in() {
     let unasked = url.replace("prompt=login", "prompt=consent");
     assert_ne!(unasked, url);
     browser.open(&unasked);
-    assert!(browser.text().contains("allow access for ben@acme.example"), "{}", browser.text());
+    browser.says("allow access for ben@acme.example");
 
     browser.open(&url);
-    assert!(browser.text().contains("Log in to"), "{}", browser.text());
+    browser.says("Log in to");
     browser.log_in(ANA, &password(&simulator, ANA));
-    assert!(browser.text().contains("allow access for ana@acme.example"));
+    browser.says("allow access for ana@acme.example");
     browser.press("oaapprove");
     let redirect = browser.address(&success);
     home.orgkey_with(&["setup", "acme", "--finish", "-"], &redirect).ok();
