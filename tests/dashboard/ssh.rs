@@ -132,6 +132,12 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        let socket = self.folder.path().join("tmux");
+        if socket.exists() {
+            // After a test that passed there is none any more.
+            let mut end = Command::new("tmux");
+            let _ = end.arg("-S").arg(socket).arg("kill-server").stderr(Stdio::null()).status();
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
