@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use serde_json::json;
 
-use crate::domain::app::{App as Registration, AppOrigin};
+use crate::domain::app::{App as Registration, AppOrigin, Rotation};
+use crate::domain::time::span_in_words;
 use crate::engine::operation::AppRequest;
 use crate::engine::sensitive::Sensitive;
 use crate::engine::{Error, Failure, Operation, Outcome, exit};
@@ -57,7 +58,11 @@ async fn add_apps(add: AppAdd, context: &Context) -> Done {
     };
     let added = apps(Operation::AddApps(requests), context).await?;
     if let [app] = added.as_slice() {
-        return print_one(app, context);
+        print_one(app, context)?;
+        context.output.say(
+            "the redirect URI must be a Callback URL of the app, byte for byte; orgkey app test asks Salesforce",
+        );
+        return Ok(());
     }
     print_list(&added, context)
 }
@@ -142,12 +147,38 @@ fn print_one(app: &Registration, context: &Context) -> Done {
         app.redirect_uris.join("\n                ")
     };
     context.output.text(&format!(
-        "{}  kept in {place}\n  Client ID     {}\n  Secret        {}\n  Redirect URI  {redirect_uris}\n  Scopes        {}\n",
+        "{}  kept in {place}\n  Client ID     {}\n  Secret        {}\n  Redirect URI  {redirect_uris}\n  Scopes        {}\n{}",
         app.name,
         app.client_id,
         if app.has_secret { "kept" } else { "none" },
-        app.scopes.join(" ")
+        app.scopes.join(" "),
+        policies_in_words(app)
     ))
+}
+
+/// The policies that were told, a line each.
+fn policies_in_words(app: &Registration) -> String {
+    let span = |seconds: Option<u64>| {
+        seconds.map(|seconds| span_in_words(std::time::Duration::from_secs(seconds)))
+    };
+    let rotation = match app.rotation {
+        Rotation::Yes => Some("yes, refresh tokens are single-use".to_owned()),
+        Rotation::No => Some("no".to_owned()),
+        Rotation::Unknown => None,
+    };
+    let policies = [
+        ("Rotation", rotation),
+        (
+            "Session ends",
+            span(app.session_timeout).map(|span| format!("{span} after its last use")),
+        ),
+        ("Dies unused", span(app.idle_limit).map(|span| format!("after {span}"))),
+        ("Rotate every", span(app.rotate_every)),
+    ];
+    policies
+        .into_iter()
+        .filter_map(|(label, value)| Some(format!("  {label:13} {}\n", value?)))
+        .collect()
 }
 
 async fn test(name: String, context: &Context) -> Done {

@@ -141,14 +141,14 @@ pub(crate) struct Setup {
     /// Which credential
     #[command(flatten)]
     pub(crate) named: Named,
-    /// How to sign in
+    /// How to sign in; this version knows 'paste' alone
     #[arg(long, value_parser = flow)]
     pub(crate) flow: Option<Flow>,
     /// Print the address to open, alone on standard output, and keep the sign-in pending
     #[arg(long, conflicts_with = "finish")]
     pub(crate) start: bool,
     /// Complete a pending sign-in: '-' reads the address that the browser ended at from standard input
-    #[arg(long, value_name = "-", value_parser = ["-"])]
+    #[arg(long, value_name = "-", value_parser = stdin_address)]
     pub(crate) finish: Option<String>,
     /// Give up the pending sign-in
     #[arg(long, conflicts_with_all = ["start", "finish"])]
@@ -233,7 +233,7 @@ pub(crate) struct Token {
     #[arg(long, value_name = "SPAN", default_value = "1m", value_parser = parse_span)]
     pub(crate) min_ttl: std::time::Duration,
     /// Read a token that Salesforce rejected from standard input; if it is still the stored one, it is refreshed, once however many ask
-    #[arg(long = "not", value_name = "-", value_parser = ["-"])]
+    #[arg(long = "not", value_name = "-", value_parser = stdin_token)]
     pub(crate) rejected: Option<String>,
     /// Print the token even to a terminal
     #[arg(long)]
@@ -402,7 +402,28 @@ fn environment(text: &str) -> Result<Environment, String> {
 
 fn flow(text: &str) -> Result<Flow, String> {
     Flow::parse(text)
-        .ok_or_else(|| "write paste, loopback, device, jwt or client-credentials".to_owned())
+        .filter(|flow| *flow == Flow::Paste)
+        .ok_or_else(|| "this version sets up tokens by paste alone".to_owned())
+}
+
+/// A secret is never an argument: other users of the host can read those.
+fn stdin_address(text: &str) -> Result<String, String> {
+    let pipe = "printf %s 'ADDRESS' | orgkey setup NAME --finish -";
+    (text == "-").then(|| text.to_owned()).ok_or_else(|| {
+        format!(
+            "the address comes from standard input, since arguments can be read by others: {pipe}"
+        )
+    })
+}
+
+/// See [`stdin_address`].
+fn stdin_token(text: &str) -> Result<String, String> {
+    let pipe = "printf %s \"$TOKEN\" | orgkey token NAME --not -";
+    (text == "-").then(|| text.to_owned()).ok_or_else(|| {
+        format!(
+            "the token comes from standard input, since arguments can be read by others: {pipe}"
+        )
+    })
 }
 
 /// A span that is not zero.

@@ -11,6 +11,7 @@ use clap::Parser;
 
 use crate::config::locations::Locations;
 use crate::config::settings::Config;
+use crate::domain::id::UserId;
 use crate::engine::operation::{BeginSetup, CompleteSetup, CreateKey};
 use crate::engine::outcome::{AuthorizationStarted, FailureDetail};
 use crate::engine::sensitive::Sensitive;
@@ -44,7 +45,8 @@ pub(crate) fn run(linear: bool, output: Output) -> Done {
         let simulator = simulate::start(Options { listen }).await?;
         let engine = open_engine(&home.path, simulator.facts())?;
         if !linear {
-            let person = Box::new(SimulatedPerson(simulator.person()));
+            let facts = simulator.facts().clone();
+            let person = Box::new(SimulatedPerson { person: simulator.person(), facts });
             let accounts = demo_accounts(simulator.facts())?;
             return dashboard::show(engine, Some(tui::Demo { person, accounts })).await;
         }
@@ -91,11 +93,23 @@ fn demo_accounts(facts: &Facts) -> Result<Vec<tui::DemoAccount>, Ended> {
 }
 
 /// The simulated person at the browser, as the dashboard sees it.
-struct SimulatedPerson(Person);
+struct SimulatedPerson {
+    person: Person,
+    facts: Facts,
+}
+
+impl SimulatedPerson {
+    /// The username of a user of the org whose address is opened.
+    fn username(&self, url: &str, user_id: &UserId) -> Option<String> {
+        let org = self.facts.orgs.iter().find(|org| url.starts_with(&org.my_domain))?;
+        let user = org.users.iter().find(|user| user.user_id == user_id.as_str())?;
+        Some(user.username.clone())
+    }
+}
 
 impl tui::Person for SimulatedPerson {
-    fn sign_in(&self, url: String, username: Option<String>) -> tui::SignIn {
-        let person = self.0.clone();
+    fn sign_in(&self, url: String, user_id: UserId) -> tui::SignIn {
+        let (person, username) = (self.person.clone(), self.username(&url, &user_id));
         Box::pin(async move {
             let ended_at = person.sign_in(&url, username.as_deref()).await;
             ended_at.map(Sensitive::new).map_err(|error| error.to_string())

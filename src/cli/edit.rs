@@ -55,9 +55,11 @@ pub(crate) async fn save(save: Save, context: &Context) -> Done {
         ))?;
         if !credential.in_use {
             let other = address.environment.other();
-            let words =
-                format!("{}/{other} stays in use; orgkey use {address} switches", address.name);
-            context.output.say(&words);
+            let name = &address.name;
+            context.output.say(&format!(
+                "{name}/{other} stays in use; orgkey use {address} switches\n\
+                 from now on token and delete want {name}/{other} or {address} in full, or --expect"
+            ));
         }
     }
     if let [credential] = saved.as_slice() {
@@ -77,7 +79,10 @@ pub(crate) async fn reset(reset: Reset, context: &Context) -> Done {
     }
     if reset.discard {
         let outcome = context.ask(Operation::DiscardPending(selection)).await?;
-        return show_changed(outcome, context);
+        let Outcome::Credential(credential) = outcome else { return Err(unexpected()) };
+        show_credential(&credential, context)?;
+        context.output.say(&format!("{}: nothing is staged now", credential.address));
+        return Ok(());
     }
     let rename = reset.rename.as_deref().map(ConnectionName::parse).transpose();
     let rename = rename.map_err(|error| {
@@ -107,6 +112,8 @@ pub(crate) async fn reset(reset: Reset, context: &Context) -> Done {
 fn show_changed(outcome: Outcome, context: &Context) -> Done {
     let Outcome::Credential(credential) = outcome else { return Err(unexpected()) };
     show_credential(&credential, context)?;
+    let done = if credential.pending.is_some() { "staged" } else { "saved" };
+    context.output.say(&format!("{} is {done}", credential.address));
     if credential.pending.is_some() {
         context.output.say(&format!(
             "the present token is kept and works until the new account has signed in: orgkey setup {}",

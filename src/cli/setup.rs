@@ -25,7 +25,11 @@ pub(crate) async fn run(setup: Setup, context: &Context) -> Done {
     if setup.cancel {
         let outcome = context.ask(Operation::AbandonSetup(selection)).await?;
         let Outcome::Credential(credential) = outcome else { return Err(unexpected()) };
-        return show_credential(&credential, context);
+        if context.output.json {
+            return show_credential(&credential, context);
+        }
+        let address = &credential.address;
+        return context.output.text(&format!("{address}: no set-up is pending now"));
     }
     if setup.finish.is_some() {
         let pasted = read_stdin(PASTE_LIMIT)?;
@@ -65,8 +69,9 @@ fn print_start(started: &AuthorizationStarted, context: &Context) -> Done {
     }
     context.output.say(&who_signs_in(started));
     context.output.text(&started.url)?;
+    context.output.say(&where_it_ends(started));
     context.output.say(&format!(
-        "then give the address that the browser ends at to: orgkey setup {} --finish -   ({} left)",
+        "then give that address to: orgkey setup {} --finish -   ({} left)",
         started.address,
         span_in_words(started.expires_at.since(now()))
     ));
@@ -79,10 +84,7 @@ async fn converse(started: &AuthorizationStarted, context: &Context) -> Done {
     context.output.say("");
     context.output.text(&started.url)?;
     context.output.say("");
-    context.output.say(&format!(
-        "The browser ends at an address with code= in it ({}). Copy all of it.",
-        started.redirect_uri
-    ));
+    context.output.say(&where_it_ends(started));
     loop {
         let pasted = hidden("Paste it here (it is not shown), then Enter: ").await;
         let pasted = match pasted {
@@ -120,6 +122,19 @@ fn is_about_the_paste(failure: &Failure) -> bool {
                 | "misplaced_secret"
                 | "not_a_code"
         )
+}
+
+/// What the person sees at the end, which may look like a failure and is none.
+fn where_it_ends(started: &AuthorizationStarted) -> String {
+    let loads = if started.redirect_uri.starts_with("http://localhost") {
+        "; that page does not load, which is as it should be"
+    } else {
+        ""
+    };
+    format!(
+        "The browser ends at {} with code= behind it{loads}. Copy the whole address.",
+        started.redirect_uri
+    )
 }
 
 fn who_signs_in(started: &AuthorizationStarted) -> String {

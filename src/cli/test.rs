@@ -3,7 +3,7 @@
 use futures_util::StreamExt;
 use serde_json::json;
 
-use crate::domain::credential::{Check, CheckKind, CheckOutcome};
+use crate::domain::credential::{Check, CheckKind, CheckOutcome, Credential};
 use crate::domain::name::{Address, Target};
 use crate::engine::outcome::TestReport;
 use crate::engine::{Failure, Operation, Outcome, Selection, exit, exit_code_of, now};
@@ -53,11 +53,15 @@ async fn addresses(test: &Test, context: &Context) -> Result<Vec<Address>, Ended
         let Outcome::Credentials(all) = context.ask(Operation::List).await? else {
             return Err(unexpected());
         };
-        let tested = |one: &crate::domain::credential::Credential| {
-            (one.token.is_some() || one.has_candidate)
-                && test.expect.is_none_or(|expected| expected == one.address.environment)
-        };
-        return Ok(all.into_iter().filter(tested).map(|one| one.address).collect());
+        let has_token = |one: &Credential| one.token.is_some() || one.has_candidate;
+        let (tested, left_out): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .filter(|one| test.expect.is_none_or(|expected| expected == one.address.environment))
+            .partition(has_token);
+        if !left_out.is_empty() {
+            context.output.say(&format!("left out, without a token: {}", left_out.len()));
+        }
+        return Ok(tested.into_iter().map(|one| one.address).collect());
     }
     let mut addresses = Vec::new();
     for target in &test.targets {

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::engine::operation::TokenRequest;
 use crate::engine::outcome::TokenAnswer;
+use crate::engine::sensitive::Sensitive;
 use crate::engine::{Operation, Outcome, Settings};
 use crate::platform::terminal;
 
@@ -27,6 +28,13 @@ pub(crate) fn run(token: Token, settings: Settings, output: Output) -> Done {
         .into());
     }
     let rejected = token.rejected.map(|_| read_stdin(TOKEN_LIMIT)).transpose()?;
+    if rejected.as_ref().is_some_and(Sensitive::is_empty) {
+        return Err(usage_failure(
+            "--not - got no token on standard input",
+            "send the token that Salesforce rejected, or leave --not out",
+        )
+        .into());
+    }
     let request =
         TokenRequest { selection: selection(token.named), min_ttl: token.min_ttl, rejected };
     if let Some(answer) = crate::engine::serve_stored(&settings, &request)? {

@@ -70,7 +70,9 @@ pub(crate) enum HostError {
     #[error("{0} is not a host of Salesforce")]
     Untrusted(String),
     /// A loopback host while the configuration does not allow it.
-    #[error("{0} is this machine itself; that is for the simulated Salesforce only")]
+    #[error(
+        "{0} is this machine itself; that is for the simulated Salesforce only, where config.toml has allow_loopback = true under [network]"
+    )]
     Loopback(String),
     /// A host of the user interface or of Experience Cloud, where an API host is needed.
     #[error("{0} is a host of the user interface; the API answers on the My Domain host")]
@@ -300,9 +302,14 @@ fn parse_address(typed: &str) -> Result<Url, HostError> {
         typed.chars().filter(|c| !c.is_whitespace() && !text::is_unprintable(*c)).collect();
     let compact = compact.trim_matches(|c| matches!(c, '"' | '\'' | '<' | '>'));
     let refuse = || HostError::NotAnAddress(text::clean_and_mask(typed));
-    let with_scheme =
-        if compact.contains("://") { compact.to_owned() } else { format!("https://{compact}") };
-    let url = Url::parse(&with_scheme).map_err(|_| refuse())?;
+    let parse = |text: &str| Url::parse(text).map_err(|_| refuse());
+    let url = if compact.contains("://") {
+        parse(compact)?
+    } else {
+        // The simulated Salesforce speaks plain http; everybody else https.
+        let url = parse(&format!("https://{compact}"))?;
+        if is_loopback(&url) { parse(&format!("http://{compact}"))? } else { url }
+    };
     let has_host = url
         .host_str()
         .is_some_and(|host| host.contains('.') || host == "localhost" || host.starts_with('['));

@@ -92,7 +92,7 @@ pub(crate) enum IdError {
     },
     /// The check suffix does not fit the first 15 characters.
     #[error(
-        "the suffix of the {0} should be {expected}, not {found}: a letter has the wrong case or was mistyped in characters {characters}",
+        "the suffix of the {0} should be {expected}, not {found}: a letter has the wrong case or was mistyped in characters {characters}, or in the suffix",
         kind.label()
     )]
     Suffix {
@@ -442,11 +442,11 @@ mod tests {
             ("0035g00000FgHiJ", "the Org ID starts with 003, not 00D: it is a Contact's ID"),
             (
                 "00D5g00000Abc1XEAX",
-                "the suffix of the Org ID should be EAR, not EAX: a letter has the wrong case or was mistyped in characters 11 to 15",
+                "the suffix of the Org ID should be EAR, not EAX: a letter has the wrong case or was mistyped in characters 11 to 15, or in the suffix",
             ),
             (
                 "00D5G00000aBc1XEAR",
-                "the suffix of the Org ID should be UAS, not EAR: a letter has the wrong case or was mistyped in characters 1 to 5 and 11 to 15",
+                "the suffix of the Org ID should be UAS, not EAR: a letter has the wrong case or was mistyped in characters 1 to 5 and 11 to 15, or in the suffix",
             ),
             (
                 "00D5g00000Аbc1X",

@@ -57,7 +57,8 @@ pub(crate) fn limit_in_words(limit: Duration) -> String {
 #[error("'{0}' is not a span of time: write a number and a unit, e.g. 90s, 10m, 2h, 30d")]
 pub(crate) struct SpanError(pub(crate) String);
 
-/// Reads a span as admins type it: `90s`, `10m`, `2h`, `30d`; a bare number counts seconds.
+/// Reads a span as admins type it: `90s`, `10m`, `2h`, `30d`. A number without a unit is refused:
+/// two seconds and two hours are far apart.
 pub(crate) fn parse_span(text: &str) -> Result<Duration, SpanError> {
     let refuse = || SpanError(crate::domain::text::clean(text));
     let trimmed = text.trim();
@@ -65,7 +66,7 @@ pub(crate) fn parse_span(text: &str) -> Result<Duration, SpanError> {
     let (number, unit) = trimmed.split_at(digits);
     let number: u64 = number.parse().map_err(|_| refuse())?;
     let seconds_per_unit = match unit.trim() {
-        "" | "s" => 1,
+        "s" => 1,
         "m" | "min" => 60,
         "h" => 3_600,
         "d" => 86_400,
@@ -87,12 +88,12 @@ mod tests {
 
     #[test]
     fn spans_are_read_with_their_unit() {
-        for (text, seconds) in
-            [("90s", 90), ("10m", 600), ("2h", 7_200), ("30d", 2_592_000), ("5", 5)]
-        {
+        for (text, seconds) in [("90s", 90), ("10m", 600), ("2h", 7_200), ("30d", 2_592_000)] {
             assert_eq!(parse_span(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
-        for text in ["", "m", "10 weeks", "-5m", "99999999999999999999s", "300000000000000000d"] {
+        for text in
+            ["", "5", "m", "10 weeks", "-5m", "99999999999999999999s", "300000000000000000d"]
+        {
             assert!(parse_span(text).is_err(), "{text}");
         }
     }

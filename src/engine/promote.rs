@@ -1,5 +1,7 @@
 //! From candidate to active: only a token that passed takes the place of one that works.
 
+use std::time::Duration;
+
 use crate::domain::audit::AuditEvent;
 use crate::domain::credential::{Check, CheckKind};
 use crate::domain::policy::{EnvironmentProof, prove_environment};
@@ -9,7 +11,7 @@ use crate::engine::error::{Error, SetupNeed};
 use crate::engine::keyring::OpenKey;
 use crate::engine::outcome::{Progress, Revocation};
 use crate::engine::save::account_to_sign_in;
-use crate::engine::{Engine, Reporter};
+use crate::engine::{Engine, Reporter, check};
 use crate::oauth::{Client, introspect};
 use crate::store::{CredentialRow, Promotion, TokenRow};
 
@@ -79,6 +81,10 @@ impl Engine {
             return Err(fault.into());
         }
         let username = self.username_of(&token).await;
+        let who = username.clone().unwrap_or_else(|| token.user_id.to_string());
+        let signed_in =
+            check::passed(CheckKind::SignIn, Duration::ZERO, &format!("signed in as {who}"));
+        self.store.call(move |store| store.record_check(credential, &signed_in)).await?;
         let mut account = account_to_sign_in(&row.credential);
         account.username = username.or(account.username);
         let session = self.session_timeout(&account.app).await?;

@@ -118,10 +118,13 @@ pub(crate) fn parse_edit(
         None => current.tags.clone(),
     };
     let token_lives = current.token.as_ref().is_some_and(|token| token.refused.is_none());
+    let saved_one = saved_account(current);
+    // Whose token it is was Salesforce's own answer: another username waits for another sign-in.
+    let differs = !same_account(&account, &saved_one) || account.username != saved_one.username;
     let value = CredentialEdit {
         rename: request.rename.clone(),
         account_changes: !same_account(&account, &base),
-        stage: token_lives && !same_account(&account, &saved_account(current)),
+        stage: token_lives && differs,
         account,
         tags,
     };

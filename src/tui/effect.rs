@@ -1,5 +1,6 @@
 //! Everything that the dashboard may ask of the world, as plain data that a test can compare.
 
+use crate::domain::id::UserId;
 use crate::engine::Operation;
 use crate::tui::message::JobId;
 
@@ -27,8 +28,8 @@ pub(crate) enum Effect {
     PlayPerson {
         /// The authorization request.
         url: String,
-        /// Who has to sign in, where known.
-        username: Option<String>,
+        /// Who has to sign in.
+        user_id: UserId,
     },
     /// Leave with this exit code (product.md, exit codes).
     Quit(u8),

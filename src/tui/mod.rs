@@ -24,6 +24,7 @@ use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 
 use crate::domain::host::HostPolicy;
+use crate::domain::id::UserId;
 use crate::domain::name::Environment;
 use crate::domain::time::UnixMillis;
 use crate::engine::sensitive::Sensitive;
@@ -42,7 +43,7 @@ pub(crate) type SignIn = Pin<Box<dyn Future<Output = Result<Sensitive, String>> 
 /// Demo only: plays the person who signs in with a browser of their own.
 pub(crate) trait Person {
     /// Opens the address, signs in, and answers the address at which the browser ended.
-    fn sign_in(&self, url: String, username: Option<String>) -> SignIn;
+    fn sign_in(&self, url: String, user_id: UserId) -> SignIn;
 }
 
 /// Demo only: an account of the simulated Salesforce, as its screens tell it.

@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use crate::domain::id::UserId;
 use crate::engine::outcome::FailureDetail;
 use crate::engine::{Event, Failure, Operation};
 use crate::tui::effect::Effect;
@@ -134,7 +135,7 @@ impl<P: Port> Loop<P> {
                     self.raw.release();
                     self.retake()?;
                 }
-                Effect::PlayPerson { url, username } => self.play(url, username),
+                Effect::PlayPerson { url, user_id } => self.play(url, user_id),
                 Effect::Quit(code) => {
                     self.give_back().await;
                     return Ok(Some(code));
@@ -171,9 +172,9 @@ impl<P: Port> Loop<P> {
         self.waiting.insert(job, waiting.abort_handle());
     }
 
-    fn play(&self, url: String, username: Option<String>) {
+    fn play(&self, url: String, user_id: UserId) {
         let Some(demo) = &self.settings.demo else { return };
-        let signed_in = demo.person.sign_in(url, username);
+        let signed_in = demo.person.sign_in(url, user_id);
         let tell = self.tell.clone();
         tokio::spawn(async move {
             // A loop that has ended needs no answer.

@@ -231,7 +231,7 @@ impl Model {
         }
         let next = if selected.in_use { other } else { selected.address.clone() };
         let text = format!(
-            "Commands and scripts that say plain '{name}' mean {next} from then on, and no longer {}/{}.",
+            "Commands that say plain '{name}' mean {next} from then on, and no longer {}/{}; token and delete want the full address.",
             name,
             next.environment.other()
         );

@@ -97,7 +97,9 @@ impl Model {
     fn say_changed(&mut self, operation: &Operation, address: &Address) {
         let (text, remedy) = match operation {
             Operation::Reset(request) if request.org_id.is_some() || request.user_id.is_some() => {
-                (format!("{address} is saved"), "s signs the new account in")
+                let kept =
+                    "a token that lives works on until the new account has signed in: press s";
+                (format!("{address} is saved"), kept)
             }
             Operation::Reset(_) => (format!("{address} is saved"), ""),
             Operation::Use(_) => (format!("plain '{}' means {address} now", address.name), ""),

@@ -142,8 +142,8 @@ impl Model {
             }
             SetupWish::Copy(url) => vec![Effect::Copy(url)],
             SetupWish::Redraw => vec![Effect::Redraw],
-            SetupWish::Person(AuthorizationStarted { url, username, .. }) => {
-                vec![Effect::PlayPerson { url, username }]
+            SetupWish::Person(AuthorizationStarted { url, user_id, .. }) => {
+                vec![Effect::PlayPerson { url, user_id }]
             }
             SetupWish::GiveUp => {
                 let Some(Screen::Setup(setup)) = self.screens.last() else { return Vec::new() };

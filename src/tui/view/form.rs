@@ -16,7 +16,9 @@ pub(super) fn draw(model: &Model, form: &Form, page: &mut Page<'_>) -> Option<Po
         None => page.line(1, "New OAuth credentials", page.theme.strong()),
         Some(address) => {
             let x = page.put(1, "Reset", page.theme.strong());
-            page.line(x + 1, &address.to_string(), page.theme.strong());
+            // The box chooses which of the two sets is edited.
+            let shown = format!("{}/{}", address.name, form.environment());
+            page.line(x + 1, &shown, page.theme.strong());
         }
     }
     page.gap();
