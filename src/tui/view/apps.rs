@@ -32,7 +32,7 @@ pub(super) fn draw_list(
     };
     let wide = page.area.width >= 60;
     let mut cursor = None;
-    let rows = usize::from(page.rows_left().saturating_sub(3)).max(1);
+    let rows = usize::from(page.rows_left().saturating_sub(6)).max(1);
     let place = screen.cursor.min(apps.len() - 1);
     let top = (place + 1).saturating_sub(rows);
     for (index, app) in apps.iter().enumerate().skip(top).take(rows) {
@@ -55,6 +55,12 @@ pub(super) fn draw_list(
             AppOrigin::Store => "kept here",
         };
         page.text(3, &format!("{}  {origin}", app.redirect_uris.join("  ")), page.theme.dim());
+    }
+    // What a key here led to is said here.
+    if let Some(notice) = model.notices.newest() {
+        page.gap();
+        page.text(1, &notice.text, page.theme.tone(notice.tone));
+        page.text(1, &notice.remedy, page.theme.plain());
     }
     cursor
 }

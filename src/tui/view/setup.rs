@@ -31,6 +31,18 @@ pub(super) fn draw(model: &Model, setup: &Setup, page: &mut Page<'_>) -> Option<
             } else if setup.problem.is_none() && *stage == Stage::Waiting {
                 let text = "Nothing is stored unless the account that signs in is the one saved.";
                 page.text(1, text, page.theme.dim());
+                let environment = setup.address.environment;
+                let account = model.demo_accounts.iter().find(|account| {
+                    account.user_id == started.user_id.as_str()
+                        && account.environment == environment
+                });
+                if let Some(account) = account {
+                    let text = format!(
+                        "Demo: sign in as {}, password {}; or press p.",
+                        account.username, account.password
+                    );
+                    page.text(1, &text, page.theme.plain());
+                }
             }
             cursor
         }

@@ -121,7 +121,7 @@ pub(crate) fn row_note(credential: &Credential, now: UnixMillis, zone: &TimeZone
         return "on hold".to_owned();
     }
     if let Some(pending) = credential.pending_authorization(now) {
-        return left(pending.expires_at, now);
+        return format!("sign-in, {}", left(pending.expires_at, now));
     }
     match credential.state(now) {
         State::NeedsSetup => cause_in_short(credential.cause(now).unwrap_or(Cause::Unknown)).into(),
