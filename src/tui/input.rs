@@ -83,8 +83,7 @@ impl Decoder {
     /// How long to wait for more before [`Self::decode`] is asked: a burst may go on, and what
     /// looks like Esc may be the first byte of an arrow. `None` when nothing is open.
     pub(crate) fn patience(&self) -> Option<Duration> {
-        let printable = self.rest.iter().filter(|byte| is_text(**byte)).count();
-        let incomplete = self.rest.starts_with(b"\x1b") && escape(&self.rest) == Escape::Incomplete;
+        let (printable, incomplete) = unread(&self.rest);
         if self.paste.is_some() || find(&self.rest, b"\x1b[200~").is_some() {
             Some(Duration::from_secs(1))
         } else if incomplete || printable >= BURST {
@@ -163,6 +162,25 @@ pub(crate) fn clean_paste(bytes: &[u8]) -> Sensitive {
     let end = bytes.len().min(PASTE_LIMIT);
     let kept = Zeroizing::new(String::from_utf8_lossy(&bytes[..end]).into_owned());
     Sensitive::new(kept.chars().filter(|c| !text::is_unprintable(*c)).collect())
+}
+
+/// How many printable bytes there are outside escape sequences, and whether the last sequence is
+/// cut in two. The letters of an arrow key are no text: it would wait for a burst that never comes.
+fn unread(bytes: &[u8]) -> (usize, bool) {
+    let (mut at, mut printable) = (0, 0);
+    while at < bytes.len() {
+        at += match bytes[at] {
+            0x1b => match escape(&bytes[at..]) {
+                Escape::Incomplete => return (printable, true),
+                Escape::Key(_, length) | Escape::Paste(length) => length,
+            },
+            byte => {
+                printable += usize::from(is_text(byte));
+                1
+            }
+        };
+    }
+    (printable, false)
 }
 
 /// Whether a run of text and white space is a paste. One movement key held down is not: a slow
@@ -385,6 +403,24 @@ mod tests {
         assert!(decoder.patience().is_some());
         decoder.feed(b"[B");
         assert_eq!(decoder.decode(false), [Input::Key(Key::Down)]);
+    }
+
+    #[test]
+    fn a_whole_key_waits_for_nothing_and_text_waits_for_the_rest_of_it() {
+        let table: [(&[u8], Option<u64>); 7] = [
+            (b"j", None),
+            (b"\x1b[B", None),
+            (b"\x1b[1;5C\x1bOA\x1b[6~", None),
+            (b"\x1b[B\x1b", Some(30)),
+            (b"Dq", Some(10)),
+            (b"\x1b[BDq", Some(10)),
+            (b"https://", Some(30)),
+        ];
+        for (bytes, millis) in table {
+            let mut decoder = Decoder::default();
+            decoder.feed(bytes);
+            assert_eq!(decoder.patience(), millis.map(Duration::from_millis), "{bytes:?}");
+        }
     }
 
     proptest! {
