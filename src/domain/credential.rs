@@ -47,6 +47,16 @@ macro_rules! words {
             pub(crate) fn parse(text: &str) -> Option<Self> {
                 match text { $($word => Some(Self::$variant),)+ _ => None }
             }
+
+            /// A number for it, of this version of the program alone: never stored.
+            pub(crate) fn code(self) -> u8 {
+                self as u8
+            }
+
+            /// The other way of [`Self::code`].
+            pub(crate) fn from_code(code: u8) -> Option<Self> {
+                [$(Self::$variant,)+].get(usize::from(code)).copied()
+            }
         }
     };
 }
@@ -275,20 +285,41 @@ pub(crate) struct Credential {
     pub(crate) intent: Option<IntentSummary>,
 }
 
-impl Credential {
-    /// What an admin can expect of it at the time `now`.
+/// What the state of a credential follows from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// Until when the answer of a refresh may come.
+    pub(crate) intent_deadline: Option<UnixMillis>,
+    /// The active token set: when somebody signed in, and why it was refused, if it was.
+    pub(crate) token: Option<(UnixMillis, Option<Cause>)>,
+    /// A signed-in token set that is not promoted yet.
+    pub(crate) has_candidate: bool,
+    /// When the pending set-up ends.
+    pub(crate) authorization_ends: Option<UnixMillis>,
+    /// The last check of any kind: when, and how it ended.
+    pub(crate) last_check: Option<(UnixMillis, CheckOutcome)>,
+    /// When the last access test was.
+    pub(crate) tested_at: Option<UnixMillis>,
+}
+
+impl Standing {
+    /// What an admin can expect at the time `now`.
     pub(crate) fn state(&self, now: UnixMillis) -> State {
-        if self.intent.as_ref().is_some_and(|intent| intent.deadline < now) {
+        if self.intent_deadline.is_some_and(|deadline| deadline < now) {
             return State::Uncertain;
         }
-        let Some(token) = &self.token else { return self.state_without_token(now) };
-        if token.refused.is_some() {
+        let Some((signed_in_at, refused)) = self.token else {
+            return self.state_without_token(now);
+        };
+        if refused.is_some() {
             return State::NeedsSetup;
         }
-        let check = self.last_check.as_ref().filter(|check| check.at >= token.signed_in_at);
-        match check.map(|check| check.outcome) {
+        let check = self.last_check.filter(|(at, _)| *at >= signed_in_at);
+        match check.map(|(_, outcome)| outcome) {
             None => State::Untested,
-            Some(CheckOutcome::Ok) if self.tested_since(token.signed_in_at) => State::Ready,
+            Some(CheckOutcome::Ok) if self.tested_at.is_some_and(|at| at >= signed_in_at) => {
+                State::Ready
+            }
             Some(CheckOutcome::Ok) => State::Untested,
             Some(CheckOutcome::Limited) => State::Limited,
             Some(CheckOutcome::NeedsSetup) => State::NeedsSetup,
@@ -302,17 +333,32 @@ impl Credential {
         if self.has_candidate {
             return State::Untested;
         }
-        if self.pending_authorization(now).is_some() {
+        if self.authorization_ends.is_some_and(|end| end > now) {
             return State::Authorizing;
         }
-        match self.last_check.as_ref().map(|check| check.outcome) {
-            Some(CheckOutcome::Misconfigured) => State::Misconfigured,
+        match self.last_check {
+            Some((_, CheckOutcome::Misconfigured)) => State::Misconfigured,
             _ => State::NoToken,
         }
     }
+}
 
-    fn tested_since(&self, sign_in: UnixMillis) -> bool {
-        self.last_test.as_ref().is_some_and(|test| test.at >= sign_in)
+impl Credential {
+    /// What its state follows from.
+    pub(crate) fn standing(&self) -> Standing {
+        Standing {
+            intent_deadline: self.intent.as_ref().map(|intent| intent.deadline),
+            token: self.token.as_ref().map(|token| (token.signed_in_at, token.refused)),
+            has_candidate: self.has_candidate,
+            authorization_ends: self.authorization.as_ref().map(|pending| pending.expires_at),
+            last_check: self.last_check.as_ref().map(|check| (check.at, check.outcome)),
+            tested_at: self.last_test.as_ref().map(|test| test.at),
+        }
+    }
+
+    /// What an admin can expect of it at the time `now`.
+    pub(crate) fn state(&self, now: UnixMillis) -> State {
+        self.standing().state(now)
     }
 
     /// The pending set-up, unless it is past its end.

@@ -130,6 +130,12 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     }
 }
 
+/// The host of a URL of ours, with its port where one is named.
+pub(crate) fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or(rest)
+}
+
 /// Where a credential signs in: `https://HOST`, or with a path for Experience Cloud. Authorize,
 /// token, revoke and introspect requests go to it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -172,8 +178,7 @@ impl LoginUrl {
 
     /// The host, with its port where one is named.
     pub(crate) fn host(&self) -> &str {
-        let rest = self.0.split_once("://").map_or(self.0.as_str(), |(_, rest)| rest);
-        rest.split('/').next().unwrap_or(rest)
+        host_of(&self.0)
     }
 
     /// The URL of an endpoint below it; `path` starts with a slash.

@@ -221,18 +221,18 @@ fn has_one_case(text: &str) -> bool {
 
 /// The three check characters of a 15-character ID.
 fn check_suffix(short: &str) -> String {
-    short
-        .as_bytes()
-        .chunks(5)
-        .map(|block| {
-            let bits = block
-                .iter()
-                .enumerate()
-                .filter(|(_, byte)| byte.is_ascii_uppercase())
-                .fold(0_usize, |bits, (position, _)| bits | 1 << position);
-            char::from(SUFFIX_ALPHABET[bits])
-        })
-        .collect()
+    suffix_of(short.as_bytes()).map(char::from).iter().collect()
+}
+
+/// The check suffix of the 15 characters of an ID (Salesforce OAuth facts section 2).
+pub(crate) fn suffix_of(short: &[u8]) -> [u8; 3] {
+    let mut suffix = [SUFFIX_ALPHABET[0]; 3];
+    for (letter, block) in suffix.iter_mut().zip(short.chunks(5)) {
+        let capitals = block.iter().enumerate().filter(|(_, byte)| byte.is_ascii_uppercase());
+        let bits = capitals.fold(0_usize, |bits, (position, _)| bits | 1 << position);
+        *letter = SUFFIX_ALPHABET[bits];
+    }
+    suffix
 }
 
 /// Restores the case of the first 15 characters from the suffix; `None` when a bit stands for a

@@ -12,6 +12,7 @@ pub(crate) mod host;
 pub(crate) mod http;
 pub(crate) mod id;
 pub(crate) mod name;
+pub(crate) mod packed;
 pub(crate) mod policy;
 pub(crate) mod record;
 pub(crate) mod text;

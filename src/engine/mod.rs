@@ -41,6 +41,7 @@ use crate::config::locations::Locations;
 use crate::config::settings::Config;
 use crate::domain::audit::{AuditEntry, AuditEvent};
 use crate::domain::credential::Credential;
+use crate::domain::packed::Packed;
 use crate::domain::record::RecordId;
 use crate::domain::text;
 use crate::net::{self, HttpClient};
@@ -192,6 +193,7 @@ impl Engine {
     ) -> Result<Outcome, Error> {
         match operation {
             Operation::List => self.list().await,
+            Operation::Index => self.index().await,
             Operation::Show(selection) => {
                 let row = self.select(&selection, PlainName::InUse).await?;
                 let row = self.with_dead_refresh_seen(row).await;
@@ -231,6 +233,29 @@ impl Engine {
             credentials.push(self.with_dead_refresh_seen(row).await.credential);
         }
         Ok(Outcome::Credentials(credentials))
+    }
+
+    /// Packs them one by one as the store reads them, so that there is never a list of them whole.
+    async fn index(&self) -> Result<Outcome, Error> {
+        let look = |store: &mut Store| {
+            let (mut packed, mut open) = (Packed::default(), Vec::new());
+            store.each_credential(|row| match row.credential.intent {
+                Some(_) => open.push(row),
+                None => packed.push(&row.credential),
+            })?;
+            store.release_memory()?;
+            packed.sort();
+            packed.shrink();
+            Ok((packed, open))
+        };
+        let (mut packed, open) = self.store.call(look).await?;
+        for row in open {
+            let credential = self.with_dead_refresh_seen(row).await.credential;
+            if let Err(place) = packed.find(&credential.address) {
+                packed.insert(place, &credential);
+            }
+        }
+        Ok(Outcome::Index(packed))
     }
 
     async fn history(&self, selection: &Selection) -> Result<Outcome, Error> {

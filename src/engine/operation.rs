@@ -13,6 +13,8 @@ use crate::engine::sensitive::Sensitive;
 pub(crate) enum Operation {
     /// All credentials, by name. Answers [`super::Outcome::Credentials`].
     List,
+    /// All credentials, by address, packed. Answers [`super::Outcome::Index`].
+    Index,
     /// One credential. Answers [`super::Outcome::Credential`].
     Show(Selection),
     /// The checks of one credential, newest first. Answers [`super::Outcome::History`].
@@ -71,6 +73,7 @@ impl Operation {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::List => "list",
+            Self::Index => "index",
             Self::Show(_) => "show",
             Self::History(_) => "history",
             Self::Save(_) => "save",

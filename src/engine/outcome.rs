@@ -8,6 +8,7 @@ use crate::domain::credential::{Check, Credential};
 use crate::domain::host::InstanceUrl;
 use crate::domain::id::UserId;
 use crate::domain::name::{Address, Environment};
+use crate::domain::packed::Packed;
 use crate::domain::policy::Account;
 use crate::domain::time::UnixMillis;
 use crate::domain::token::Expiry;
@@ -18,6 +19,8 @@ use crate::engine::sensitive::Sensitive;
 pub(crate) enum Outcome {
     /// Credentials, by name, production first.
     Credentials(Vec<Credential>),
+    /// Credentials, by address, packed: a list of very many.
+    Index(Packed),
     /// One credential as it stands now.
     Credential(Box<Credential>),
     /// Checks, newest first.

@@ -94,11 +94,28 @@ const SELECT: &str = "
 impl Store {
     /// All credentials, by name, production first.
     pub(crate) fn credentials(&self) -> Result<Vec<CredentialRow>, Error> {
+        let mut all = Vec::new();
+        self.each_credential(|row| all.push(row))?;
+        Ok(all)
+    }
+
+    /// Looks at all credentials one after the other, by name, production first. Only one is in
+    /// memory at a time.
+    pub(crate) fn each_credential(&self, mut look: impl FnMut(CredentialRow)) -> Result<(), Error> {
         let mut statement = self
             .connection
             .prepare_cached(&format!("{SELECT} ORDER BY n.name_folded, c.environment"))?;
-        let rows = statement.query_map([], |row| Ok(read(row)))?;
-        rows.map(|row| row?).collect()
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            look(read(row)?);
+        }
+        Ok(())
+    }
+
+    /// Gives back the memory that the store holds to read faster: after a look at everything it
+    /// is full of what nobody asks for again.
+    pub(crate) fn release_memory(&self) -> Result<(), Error> {
+        Ok(self.connection.execute_batch("PRAGMA shrink_memory")?)
     }
 
     /// The credentials of one connection: none, one or two; the one in use first.

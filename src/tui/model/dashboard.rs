@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::domain::credential::{Check, CheckOutcome, Credential, State};
+use crate::domain::credential::{Check, CheckOutcome, Credential, Standing, State};
 use crate::domain::name::Address;
+use crate::domain::packed::{Packed, Row};
 use crate::domain::time::UnixMillis;
 use crate::tui::model::field::LineField;
 use crate::tui::model::filter::Filter;
@@ -48,9 +49,9 @@ impl Order {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Dashboard {
     /// All, by address; `None` until the first answer.
-    credentials: Option<Vec<Credential>>,
+    credentials: Option<Packed>,
     /// Indices of those shown, in the order shown.
-    shown: Vec<usize>,
+    shown: Vec<u32>,
     /// Index into `shown`.
     cursor: usize,
     /// First row on screen, an index into `shown`.
@@ -100,76 +101,76 @@ pub(crate) struct Counts {
 
 impl Dashboard {
     /// Takes a fresh list over. The cursor stays on its credential.
-    pub(crate) fn replace(&mut self, mut credentials: Vec<Credential>, now: UnixMillis) {
-        credentials.sort_by(|a, b| a.address.cmp(&b.address));
-        let there = |address: &Address| {
-            credentials.binary_search_by(|other| other.address.cmp(address)).is_ok()
-        };
+    pub(crate) fn replace(&mut self, credentials: Packed, now: UnixMillis) {
+        let there = |address: &Address| credentials.find(address).is_ok();
         self.marked.retain(there);
         self.anchor = self.anchor.take().filter(there);
-        let kept = self.selected().map(|credential| credential.address.clone());
+        let kept = self.selected_address();
         self.credentials = Some(credentials);
         self.arrange(kept.as_ref(), now);
     }
 
     /// Puts one credential in the place of its former self.
-    pub(crate) fn replace_one(&mut self, credential: Credential, now: UnixMillis) {
-        let mut all = self.credentials.take().unwrap_or_default();
-        match all.binary_search_by(|other| other.address.cmp(&credential.address)) {
+    pub(crate) fn replace_one(&mut self, credential: &Credential, now: UnixMillis) {
+        let kept = self.selected_address();
+        let all = self.credentials.get_or_insert_default();
+        match all.find(&credential.address) {
             Ok(index) => {
-                self.counts.remove(all[index].state(self.counted_at));
-                self.counts.add(credential.state(self.counted_at));
-                let ages = changes_at(&credential, now);
+                if let Some(former) = all.row(index) {
+                    self.counts.remove(former.state(self.counted_at));
+                    self.counts.add(credential.state(self.counted_at));
+                }
+                let ages = changes_at(&credential.standing(), now);
                 self.ages_at = self.ages_at.into_iter().chain(ages).min();
-                all[index] = credential;
+                all.replace(index, credential);
                 // Neither the rows nor their order can have changed: no pass over all of them
                 // for each of a thousand tests.
                 if !self.is_filtered() && self.order == Order::Name {
-                    self.credentials = Some(all);
                     return;
                 }
             }
             Err(index) => all.insert(index, credential),
         }
-        let kept = self.shown.get(self.cursor).map(|index| all[*index].address.clone());
-        self.credentials = Some(all);
         self.arrange(kept.as_ref(), now);
     }
 
     /// Writes the result of an access test into its row.
     pub(crate) fn note_test(&mut self, address: &Address, check: &Check, now: UnixMillis) {
-        let Some(mut credential) = self.find(address).cloned() else { return };
+        let Some(mut credential) = self.find(address) else { return };
         credential.last_check = Some(check.clone());
         credential.last_test = Some(check.clone());
         if check.outcome == CheckOutcome::Ok {
             credential.intent = None;
         }
-        self.replace_one(credential, now);
+        self.replace_one(&credential, now);
     }
 
     /// Puts the rows in order again, e.g. when time made another state of one.
     pub(crate) fn rearrange(&mut self, now: UnixMillis) {
-        let kept = self.selected().map(|credential| credential.address.clone());
+        let kept = self.selected_address();
         self.arrange(kept.as_ref(), now);
     }
 
     fn arrange(&mut self, kept: Option<&Address>, now: UnixMillis) {
         self.count(now);
-        let all = self.credentials.as_deref().unwrap_or_default();
-        let mut shown: Vec<usize> = (0..all.len())
-            .filter(|index| self.filter.passes(&all[*index], now))
-            .filter(|index| !self.problems_only || is_problem(all[*index].state(now)))
+        let row = |index: u32| self.row(index);
+        let mut shown: Vec<u32> = (0..)
+            .zip(self.rows())
+            .filter(|(_, row)| !self.problems_only || is_problem(row.state(now)))
+            .filter(|(_, row)| self.filter.passes(row, now))
+            .map(|(index, _)| index)
             .collect();
         match self.order {
             Order::Name => {}
-            Order::State => shown.sort_by_key(|index| urgency(all[*index].state(now))),
+            Order::State => {
+                shown.sort_by_cached_key(|index| row(*index).map(|row| urgency(row.state(now))));
+            }
             Order::Tested => {
-                let tested = |c: &Credential| c.last_test.as_ref().map(|test| test.at);
-                shown.sort_by_key(|index| tested(&all[*index]));
+                shown.sort_by_cached_key(|index| row(*index).map(|row| row.standing.tested_at));
             }
         }
-        let place =
-            kept.and_then(|address| shown.iter().position(|index| all[*index].address == *address));
+        let kept = kept.and_then(|address| self.index_of(address));
+        let place = kept.and_then(|kept| shown.iter().position(|index| *index == kept));
         self.cursor = place.unwrap_or(self.cursor).min(shown.len().saturating_sub(1));
         self.shown = shown;
         self.scroll();
@@ -179,7 +180,24 @@ impl Dashboard {
     }
 
     fn has_panel(&self) -> bool {
-        self.panel.as_ref().is_some_and(|address| self.find(address).is_some())
+        self.panel.as_ref().is_some_and(|address| self.contains(address))
+    }
+
+    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        self.credentials.iter().flat_map(Packed::rows)
+    }
+
+    fn row(&self, index: u32) -> Option<Row<'_>> {
+        self.credentials.as_ref()?.row(usize::try_from(index).ok()?)
+    }
+
+    fn index_of(&self, address: &Address) -> Option<u32> {
+        let index = self.credentials.as_ref()?.find(address).ok()?;
+        u32::try_from(index).ok()
+    }
+
+    fn selected_address(&self) -> Option<Address> {
+        self.row(*self.shown.get(self.cursor)?)?.address()
     }
 
     /// The list has room for so many rows.
@@ -193,27 +211,45 @@ impl Dashboard {
         self.credentials.is_some()
     }
 
-    /// All credentials, by address.
-    pub(crate) fn all(&self) -> &[Credential] {
-        self.credentials.as_deref().unwrap_or_default()
+    /// How many there are, shown or not.
+    pub(crate) fn len(&self) -> usize {
+        self.credentials.as_ref().map_or(0, Packed::len)
     }
 
     /// One by its address.
-    pub(crate) fn find(&self, address: &Address) -> Option<&Credential> {
-        let all = self.all();
-        let index = all.binary_search_by(|other| other.address.cmp(address)).ok()?;
-        all.get(index)
+    pub(crate) fn find(&self, address: &Address) -> Option<Credential> {
+        self.at(self.index_of(address)?)
     }
 
-    /// Those shown, in their order.
-    pub(crate) fn shown(&self) -> impl ExactSizeIterator<Item = &Credential> {
-        self.shown.iter().map(|index| &self.all()[*index])
+    /// Whether there is one of this address.
+    pub(crate) fn contains(&self, address: &Address) -> bool {
+        self.index_of(address).is_some()
+    }
+
+    /// Whether there is one of this address, with a token that can be tested.
+    pub(crate) fn can_be_tested(&self, address: &Address) -> bool {
+        let row = self.index_of(address).and_then(|index| self.row(index));
+        row.is_some_and(|row| row.has_token_to_test())
+    }
+
+    fn at(&self, index: u32) -> Option<Credential> {
+        self.credentials.as_ref()?.get(usize::try_from(index).ok()?)
+    }
+
+    /// How many are shown.
+    pub(crate) fn shown(&self) -> usize {
+        self.shown.len()
+    }
+
+    /// The addresses of those shown from the `from`th on, in their order.
+    fn addresses(&self, from: usize) -> impl Iterator<Item = Address> {
+        self.shown.iter().skip(from).filter_map(|index| self.row(*index)?.address())
     }
 
     /// The rows on screen, each with whether the cursor is on it.
-    pub(crate) fn on_screen(&self) -> impl Iterator<Item = (bool, &Credential)> {
-        let end = (self.top + self.rows).min(self.shown.len());
-        (self.top..end).map(|place| (place == self.cursor, &self.all()[self.shown[place]]))
+    pub(crate) fn on_screen(&self) -> impl Iterator<Item = (bool, Credential)> {
+        let shown = self.shown.iter().enumerate().skip(self.top).take(self.rows);
+        shown.filter_map(|(place, index)| Some((place == self.cursor, self.at(*index)?)))
     }
 
     /// How many are above and below what is on screen.
@@ -222,19 +258,19 @@ impl Dashboard {
     }
 
     /// The credential under the cursor.
-    pub(crate) fn selected(&self) -> Option<&Credential> {
-        self.shown.get(self.cursor).and_then(|index| self.all().get(*index))
+    pub(crate) fn selected(&self) -> Option<Credential> {
+        self.at(*self.shown.get(self.cursor)?)
     }
 
     /// The credential that panel and bar speak of: where the cursor last rested.
-    pub(crate) fn rested(&self) -> Option<&Credential> {
+    pub(crate) fn rested(&self) -> Option<Credential> {
         self.panel.as_ref().and_then(|address| self.find(address))
     }
 
     /// Puts the cursor on a credential; filters that hide it are taken away.
     pub(crate) fn select(&mut self, address: &Address, now: UnixMillis) {
         self.arrange(Some(address), now);
-        if self.selected().is_none_or(|credential| credential.address != *address) {
+        if self.selected_address().as_ref() != Some(address) {
             self.problems_only = false;
             self.set_filter("");
             self.arrange(Some(address), now);
@@ -281,7 +317,7 @@ impl Dashboard {
     /// The panel follows the cursor now.
     pub(crate) fn follow(&mut self) {
         self.follow_at = None;
-        self.panel = self.selected().map(|credential| credential.address.clone());
+        self.panel = self.selected_address();
     }
 
     /// The next order; answers it.
@@ -310,9 +346,7 @@ impl Dashboard {
 
     /// Marks the row, or takes its mark away, and goes on to the next.
     pub(crate) fn toggle_mark(&mut self, now: UnixMillis) {
-        let Some(address) = self.selected().map(|credential| credential.address.clone()) else {
-            return;
-        };
+        let Some(address) = self.selected_address() else { return };
         if !self.marked.remove(&address) {
             self.marked.insert(address.clone());
         }
@@ -322,26 +356,24 @@ impl Dashboard {
 
     /// Marks from the last mark to the cursor.
     pub(crate) fn mark_range(&mut self) {
-        let anchor = self.anchor.clone();
-        let start =
-            self.shown().position(|credential| Some(&credential.address) == anchor.as_ref());
+        let anchor = self.anchor.as_ref().and_then(|address| self.index_of(address));
+        let start = self.shown.iter().position(|index| Some(*index) == anchor);
         let start = start.unwrap_or(self.cursor);
         let (from, to) = (start.min(self.cursor), start.max(self.cursor));
-        let range: Vec<Address> =
-            self.shown().skip(from).take(to + 1 - from).map(|c| c.address.clone()).collect();
+        let range: Vec<Address> = self.addresses(from).take(to + 1 - from).collect();
         self.marked.extend(range);
     }
 
     /// Marks all shown.
     pub(crate) fn mark_all(&mut self) {
-        let all: Vec<Address> = self.shown().map(|c| c.address.clone()).collect();
+        let all: Vec<Address> = self.addresses(0).collect();
         self.marked.extend(all);
     }
 
     /// What is meant by 'all': the marked ones, or else those shown.
     pub(crate) fn many(&self) -> Vec<Address> {
         if self.marked.is_empty() {
-            self.shown().map(|c| c.address.clone()).collect()
+            self.addresses(0).collect()
         } else {
             self.marked.iter().cloned().collect()
         }
@@ -360,10 +392,11 @@ impl Dashboard {
 
     fn count(&mut self, now: UnixMillis) {
         let mut counts = Counts::default();
-        for credential in self.all() {
-            counts.add(credential.state(now));
+        let mut ages_at = None;
+        for row in self.rows() {
+            counts.add(row.state(now));
+            ages_at = ages_at.into_iter().chain(changes_at(&row.standing, now)).min();
         }
-        let ages_at = self.all().iter().filter_map(|credential| changes_at(credential, now)).min();
         (self.counts, self.counted_at, self.ages_at) = (counts, now, ages_at);
     }
 }
@@ -391,11 +424,11 @@ impl Counts {
 }
 
 /// When time alone changes what is shown of a credential.
-fn changes_at(credential: &Credential, now: UnixMillis) -> Option<UnixMillis> {
-    let deadline = credential.intent.as_ref().map(|intent| intent.deadline);
+fn changes_at(standing: &Standing, now: UnixMillis) -> Option<UnixMillis> {
+    let deadline = standing.intent_deadline;
     let deadline = deadline.map(|at| at.plus(Duration::from_millis(1))).filter(|at| *at > now);
-    let pending = credential.pending_authorization(now);
-    let minute = pending.map(|pending| next_minute(pending.expires_at, now));
+    let pending = standing.authorization_ends.filter(|end| *end > now);
+    let minute = pending.map(|end| next_minute(end, now));
     deadline.into_iter().chain(minute).min()
 }
 

@@ -1,8 +1,9 @@
 //! The filter of the list: `env:prod state:needs_setup user:bob org:00D app:x tag:eu !word`.
 //! All words have to hold; a word with `!` in front must not.
 
-use crate::domain::credential::Credential;
+use crate::domain::host;
 use crate::domain::name::Environment;
+use crate::domain::packed::{Details, Row};
 use crate::domain::time::UnixMillis;
 
 /// A parsed filter.
@@ -47,8 +48,12 @@ impl Filter {
     }
 
     /// Whether a credential passes.
-    pub(crate) fn passes(&self, credential: &Credential, now: UnixMillis) -> bool {
-        self.0.iter().all(|(wanted, term)| term.holds(credential, now) == *wanted)
+    pub(crate) fn passes(&self, row: &Row<'_>, now: UnixMillis) -> bool {
+        if self.0.is_empty() {
+            return true;
+        }
+        let Some(details) = row.details() else { return false };
+        self.0.iter().all(|(wanted, term)| term.holds(row, &details, now) == *wanted)
     }
 }
 
@@ -76,25 +81,24 @@ impl Term {
         }
     }
 
-    fn holds(&self, credential: &Credential, now: UnixMillis) -> bool {
-        let username = credential.username.as_deref().unwrap_or_default();
+    fn holds(&self, row: &Row<'_>, details: &Details<'_>, now: UnixMillis) -> bool {
+        let Details { org_id, user_id, app, tags, .. } = details;
+        let username = details.username.as_deref().unwrap_or_default();
         match self {
-            Self::Environment(environment) => credential.address.environment == *environment,
-            Self::State(part) => credential.state(now).as_str().contains(part.as_str()),
-            Self::User(part) => {
-                contains(username, part) || contains(credential.user_id.as_str(), part)
-            }
-            Self::Org(part) => contains(credential.org_id.as_str(), part),
-            Self::App(part) => contains(&credential.app, part),
-            Self::Tag(part) => credential.tags.iter().any(|tag| contains(tag, part)),
+            Self::Environment(environment) => row.environment == *environment,
+            Self::State(part) => row.state(now).as_str().contains(part.as_str()),
+            Self::User(part) => contains(username.as_bytes(), part) || contains(user_id, part),
+            Self::Org(part) => contains(org_id, part),
+            Self::App(part) => contains(app.as_bytes(), part),
+            Self::Tag(part) => tags.iter().any(|tag| contains(tag.as_bytes(), part)),
             Self::Any(part) => {
-                contains(credential.address.name.as_str(), part)
-                    || contains(username, part)
-                    || contains(credential.login_url.host(), part)
-                    || contains(credential.org_id.as_str(), part)
-                    || contains(credential.user_id.as_str(), part)
-                    || credential.address.environment.as_str().starts_with(part.as_str())
-                    || credential.tags.iter().any(|tag| contains(tag, part))
+                contains(row.name.as_bytes(), part)
+                    || contains(username.as_bytes(), part)
+                    || contains(host::host_of(&details.login_url).as_bytes(), part)
+                    || contains(org_id, part)
+                    || contains(user_id, part)
+                    || row.environment.as_str().starts_with(part.as_str())
+                    || tags.iter().any(|tag| contains(tag.as_bytes(), part))
             }
         }
     }
@@ -102,8 +106,8 @@ impl Term {
 
 /// Whether `text` contains `part`, which is in lower case, without regard to ASCII case and
 /// without a copy: it runs over every row at every key.
-fn contains(text: &str, part: &str) -> bool {
-    let (text, part) = (text.as_bytes(), part.as_bytes());
+fn contains(text: &[u8], part: &str) -> bool {
+    let part = part.as_bytes();
     let Some((first, rest)) = part.split_first() else { return true };
     let Some(last) = text.len().checked_sub(part.len()) else { return false };
     // Most places fail at their first byte.
@@ -116,14 +120,15 @@ fn contains(text: &str, part: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::packed::Packed;
     use crate::tui::model::sample;
 
     #[test]
     fn words_narrow_the_list_and_an_exclamation_mark_turns_them() {
         let now = sample::NOW;
-        let all = sample::many();
+        let all: Packed = sample::many().into_iter().collect();
         let count =
-            |typed: &str| all.iter().filter(|c| Filter::parse(typed).passes(c, now)).count();
+            |typed: &str| all.rows().filter(|row| Filter::parse(typed).passes(row, now)).count();
         assert_eq!(count(""), all.len());
         assert_eq!(count("ACME"), 2);
         assert_eq!(count("acme env:sand"), 1);

@@ -84,7 +84,7 @@ impl Model {
             Intent::Messages => self.screens.push(Screen::Messages(0)),
             Intent::TestAll => return self.test_many(),
             Intent::Lock => return self.lock(),
-            _ => match self.dashboard.selected().cloned() {
+            _ => match self.dashboard.selected() {
                 Some(selected) => return self.act_on_row(intent, &selected),
                 None if self.dashboard.is_loaded() => {
                     self.say(Tone::Plain, "no credential is selected".into(), "n makes one");
@@ -147,11 +147,8 @@ impl Model {
     }
 
     fn test_many(&mut self) -> Vec<Effect> {
-        let has_token = |address: &Address| {
-            self.dashboard.find(address).is_some_and(|c| c.token.is_some() || c.has_candidate)
-        };
-        let all: Vec<Address> =
-            self.dashboard.many().into_iter().filter(|address| has_token(address)).collect();
+        let mut all = self.dashboard.many();
+        all.retain(|address| self.dashboard.can_be_tested(address));
         if all.is_empty() {
             self.say(Tone::Plain, "no token to test among those shown".into(), "");
         } else if all.len() > MANY_TESTS {
@@ -215,7 +212,7 @@ impl Model {
         let other =
             Address { name: address.name.clone(), environment: address.environment.other() };
         if let Some(credential) = self.dashboard.find(address) {
-            let form = Form::for_reset(credential, self.dashboard.find(&other));
+            let form = Form::for_reset(&credential, self.dashboard.find(&other).as_ref());
             self.screens.push(Screen::Form(Box::new(form)));
         }
     }
@@ -224,7 +221,7 @@ impl Model {
         let name = &selected.address.name;
         let other =
             Address { name: name.clone(), environment: selected.address.environment.other() };
-        if self.dashboard.find(&other).is_none() {
+        if !self.dashboard.contains(&other) {
             let text = format!("{name} has one environment only, {}", selected.address.environment);
             self.say(Tone::Plain, text, "r and the sandbox box add the other one");
             return;

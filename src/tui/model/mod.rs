@@ -128,6 +128,8 @@ pub(crate) struct Model {
     pub(crate) demo_accounts: Vec<DemoAccount>,
     /// Whether the list changed while it was being fetched.
     list_again: bool,
+    /// Whether more than one test ended since the list was asked for.
+    many_tests: bool,
     /// Whether to stop once no exchange is under way.
     stop_later: bool,
 }
@@ -156,6 +158,7 @@ impl Model {
             bar: true,
             demo_accounts: Vec::new(),
             list_again: false,
+            many_tests: false,
             stop_later: false,
         };
         model.fit();
@@ -168,7 +171,7 @@ impl Model {
         let mut effects = match message {
             Message::Start => {
                 let mut effects = self.ask(Operation::KeyStatus);
-                effects.extend(self.ask(Operation::List));
+                effects.extend(self.ask(Operation::Index));
                 effects.extend(self.ask(Operation::Apps));
                 effects
             }
@@ -252,7 +255,7 @@ impl Model {
 
     /// Gives an operation to the engine; says so when its credential is busy.
     fn ask(&mut self, operation: Operation) -> Vec<Effect> {
-        if operation == Operation::List && self.jobs.any(|other| *other == Operation::List) {
+        if operation == Operation::Index && self.jobs.any(|other| *other == Operation::Index) {
             self.list_again = true;
             return Vec::new();
         }

@@ -6,7 +6,7 @@ use crate::domain::name::Address;
 use crate::engine::outcome::{
     FailureDetail, KeyProtection, KeyReport, Revocation, SetupReceipt, TestReport, WrongAccount,
 };
-use crate::engine::{Failure, Operation, Outcome};
+use crate::engine::{Failure, Operation, Outcome, Selection};
 use crate::tui::effect::Effect;
 use crate::tui::model::dialog::{KeyDialog, KeyTask};
 use crate::tui::model::jobs::address_of;
@@ -28,10 +28,10 @@ impl Model {
 
     fn succeeded(&mut self, operation: &Operation, outcome: Outcome) -> Vec<Effect> {
         match (operation, outcome) {
-            (Operation::List, Outcome::Credentials(all)) => {
+            (Operation::Index, Outcome::Index(all)) => {
                 self.dashboard.replace(all, self.now);
                 if std::mem::take(&mut self.list_again) {
-                    return self.ask(Operation::List);
+                    return self.ask(Operation::Index);
                 }
             }
             (Operation::Apps, Outcome::Apps(apps)) => self.apps = Some(apps),
@@ -59,15 +59,18 @@ impl Model {
                 {
                     setup.begun(started);
                 }
-                return self.ask(Operation::List);
+                return self.reload(operation);
             }
-            (_, Outcome::SetupCompleted(receipt)) => return self.set_up_completed(*receipt),
-            (_, Outcome::Tested(report)) => return self.tested(&report),
+            (_, Outcome::SetupCompleted(receipt)) => {
+                self.set_up_completed(*receipt);
+                return self.reload(operation);
+            }
+            (_, Outcome::Tested(report)) => {
+                self.tested(&report);
+                return self.reload_tested(operation);
+            }
             (_, Outcome::Credential(credential)) => {
-                self.say_changed(operation, &credential.address);
-                self.close_form_of(operation, &credential.address);
-                self.dashboard.replace_one(*credential, self.now);
-                return self.ask(Operation::List);
+                return self.changed(operation, &credential);
             }
             (Operation::Save(_), Outcome::Credentials(saved)) => {
                 return self.saved(operation, saved);
@@ -77,21 +80,32 @@ impl Model {
                     let text = format!("{} is deleted", receipt.address);
                     self.say(Tone::Good, text, revocation_in_words(receipt.revocation));
                 }
-                return self.ask(Operation::List);
+                return self.ask(Operation::Index);
             }
             _ => {}
         }
         Vec::new()
     }
 
+    fn changed(&mut self, operation: &Operation, credential: &Credential) -> Vec<Effect> {
+        self.say_changed(operation, &credential.address);
+        self.close_form_of(operation, &credential.address);
+        self.dashboard.replace_one(credential, self.now);
+        // What renames a connection or puts another one in use changes two rows.
+        match operation {
+            Operation::Reset(_) | Operation::Use(_) => self.ask(Operation::Index),
+            _ => Vec::new(),
+        }
+    }
+
     fn saved(&mut self, operation: &Operation, saved: Vec<Credential>) -> Vec<Effect> {
         for credential in saved {
             let address = credential.address.clone();
             self.say(Tone::Good, format!("{address} is saved"), "s sets up its OAuth token");
-            self.dashboard.replace_one(credential, self.now);
+            self.dashboard.replace_one(&credential, self.now);
             self.close_form_of(operation, &address);
         }
-        self.ask(Operation::List)
+        self.ask(Operation::Index)
     }
 
     fn say_changed(&mut self, operation: &Operation, address: &Address) {
@@ -184,7 +198,7 @@ impl Model {
         effects
     }
 
-    fn set_up_completed(&mut self, receipt: SetupReceipt) -> Vec<Effect> {
+    fn set_up_completed(&mut self, receipt: SetupReceipt) {
         let SetupReceipt { credential, test, replaced } = receipt;
         let address = credential.address.clone();
         self.close_setup_of(&address);
@@ -204,8 +218,7 @@ impl Model {
             }
         };
         self.say(tone, text, &remedy);
-        self.dashboard.replace_one(credential, self.now);
-        self.ask(Operation::List)
+        self.dashboard.replace_one(&credential, self.now);
     }
 
     fn close_setup_of(&mut self, address: &Address) {
@@ -215,7 +228,7 @@ impl Model {
         });
     }
 
-    fn tested(&mut self, report: &TestReport) -> Vec<Effect> {
+    fn tested(&mut self, report: &TestReport) {
         self.dashboard.note_test(&report.address, &report.check, self.now);
         let check = &report.check;
         let tone = if check.outcome == CheckOutcome::Ok { Tone::Good } else { Tone::Bad };
@@ -228,8 +241,28 @@ impl Model {
         let text =
             format!("{}: {} ({} ms{requests})", report.address, check.message, check.latency_ms);
         self.say(tone, text, &check.remedy);
-        // The list is asked for once, after the last of many tests.
-        if self.jobs.tests_left() == 0 { self.ask(Operation::List) } else { Vec::new() }
+    }
+
+    /// Asks for the row that an operation may have changed, and for no other.
+    fn reload(&mut self, operation: &Operation) -> Vec<Effect> {
+        let Some(address) = address_of(operation) else { return self.ask(Operation::Index) };
+        let show = Operation::Show(Selection::exactly(&address));
+        // An answer that is on its way may be older than the change, and would come last.
+        let on_its_way = self.jobs.asking(&show).or(self.jobs.asking(&Operation::Index));
+        self.ask(if on_its_way.is_some() { Operation::Index } else { show })
+    }
+
+    /// After many tests the list is asked for, once.
+    fn reload_tested(&mut self, operation: &Operation) -> Vec<Effect> {
+        if self.jobs.tests_left() > 0 {
+            self.many_tests = true;
+            return Vec::new();
+        }
+        if std::mem::take(&mut self.many_tests) {
+            self.ask(Operation::Index)
+        } else {
+            self.reload(operation)
+        }
     }
 
     fn failed(&mut self, operation: Operation, failure: Failure) -> Vec<Effect> {
@@ -239,20 +272,25 @@ impl Model {
             return self.key_is_needed(operation, protection, &failure);
         }
         if let FailureDetail::WrongAccount(found) = failure.detail {
-            return self.wrong_account(*found);
+            return self.wrong_account(&operation, *found);
         }
-        let again = matches!(
-            operation,
-            Operation::CompleteSetup(_) | Operation::Test(_) | Operation::Delete(_)
-        );
+        if matches!(operation, Operation::Show(_)) {
+            // It is gone, or the list tells what is wrong.
+            return self.ask(Operation::Index);
+        }
         if !self.told_on_screen(&operation, &failure) {
             let place = address_of(&operation).map(|a| format!("{a}: ")).unwrap_or_default();
             self.say(Tone::Bad, format!("{place}{}", failure.message), &failure.remedy);
         }
-        if operation == Operation::List {
+        if operation == Operation::Index {
             self.list_again = false;
         }
-        if again { self.ask(Operation::List) } else { Vec::new() }
+        match operation {
+            Operation::Test(_) => self.reload_tested(&operation),
+            Operation::CompleteSetup(_) => self.reload(&operation),
+            Operation::Delete(_) => self.ask(Operation::Index),
+            _ => Vec::new(),
+        }
     }
 
     /// Tells the screen that asked; answers whether there is one.
@@ -308,7 +346,7 @@ impl Model {
     }
 
     /// Somebody else signed in. Nobody is torn out of a form for it.
-    fn wrong_account(&mut self, found: WrongAccount) -> Vec<Effect> {
+    fn wrong_account(&mut self, operation: &Operation, found: WrongAccount) -> Vec<Effect> {
         let asked_here = match self.screens.last() {
             None => true,
             Some(Screen::Setup(setup)) => setup.address == found.address,
@@ -322,7 +360,7 @@ impl Model {
             let text = format!("{address}: another account signed in, nothing was stored");
             self.say(Tone::Bad, text, "s tries again");
         }
-        self.ask(Operation::List)
+        self.reload(operation)
     }
 }
 

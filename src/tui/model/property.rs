@@ -72,7 +72,7 @@ fn good_answer(operation: &Operation) -> Outcome {
     credential.address = address.clone();
     let check = credential.last_test.clone().unwrap();
     match operation {
-        Operation::List => Outcome::Credentials(sample::many()),
+        Operation::Index => Outcome::Index(sample::many().into_iter().collect()),
         Operation::Save(_) => Outcome::Credentials(vec![credential]),
         Operation::History(_) => Outcome::History(vec![check]),
         Operation::Delete(_) => Outcome::Deleted(vec![]),
@@ -144,9 +144,9 @@ proptest! {
             let running: BTreeSet<JobId> = model.jobs.running().map(|(job, _)| *job).collect();
             prop_assert_eq!(&running, &open, "a job was lost");
             let dashboard = &model.dashboard;
-            prop_assert_eq!(dashboard.selected().is_none(), dashboard.shown().len() == 0);
+            prop_assert_eq!(dashboard.selected().is_none(), dashboard.shown() == 0);
             let cursors = dashboard.on_screen().filter(|(cursor, _)| *cursor).count();
-            prop_assert_eq!(cursors, usize::from(dashboard.shown().len() > 0));
+            prop_assert_eq!(cursors, usize::from(dashboard.shown() > 0));
             for screen in &model.screens {
                 if let Screen::Form(form) = screen {
                     prop_assert!(crate::tui::model::form::ORDER.contains(&form.focus));

@@ -254,7 +254,7 @@ impl Model {
             }
             Key::Char('s') => {
                 self.screens.pop();
-                if let Some(credential) = self.dashboard.find(&address).cloned() {
+                if let Some(credential) = self.dashboard.find(&address) {
                     return self.set_up(&credential);
                 }
             }
@@ -270,7 +270,7 @@ impl Model {
     fn key_on_copies(&mut self, key: Key) -> Vec<Effect> {
         let Some(Screen::Copy(address)) = self.screens.pop() else { return Vec::new() };
         let wanted = self.dashboard.find(&address).and_then(|credential| {
-            copies(credential).into_iter().find(|(letter, ..)| Key::Char(*letter) == key)
+            copies(&credential).into_iter().find(|(letter, ..)| Key::Char(*letter) == key)
         });
         let Some((_, what, value)) = wanted else { return Vec::new() };
         self.say(Tone::Plain, format!("{what} of {address} sent to your terminal's clipboard"), "");

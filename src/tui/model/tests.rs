@@ -43,7 +43,7 @@ pub(crate) fn loaded(credentials: Vec<Credential>) -> Model {
         let Effect::Submit { job, operation } = effect else { panic!("{effect:?}") };
         let outcome = match operation {
             Operation::KeyStatus => key_report(true),
-            Operation::List => Outcome::Credentials(credentials.clone()),
+            Operation::Index => Outcome::Index(credentials.iter().cloned().collect()),
             Operation::Apps => Outcome::Apps(vec![sample::app()]),
             other => panic!("{other:?}"),
         };
@@ -70,7 +70,10 @@ pub(crate) fn deny(model: &mut Model, failure: Failure) -> Vec<Effect> {
 }
 
 fn newest(model: &Model) -> (JobId, Operation) {
-    let jobs = model.jobs.running().filter(|(_, job)| job.operation != Operation::List);
+    let jobs = model
+        .jobs
+        .running()
+        .filter(|(_, job)| !matches!(job.operation, Operation::Index | Operation::Show(_)));
     let (job, running) = jobs.last().expect("a job is under way");
     (*job, running.operation.clone())
 }
@@ -169,7 +172,8 @@ fn a_passed_test_is_told_in_its_row_and_in_words() {
             api_requests: Some((127, 100_000)),
         })
     });
-    assert_eq!(submitted(&effects), [&Operation::List]);
+    let globex = Selection::exactly(&sample::address("globex", "production"));
+    assert_eq!(submitted(&effects), [&Operation::Show(globex)]);
     assert_eq!(model.dashboard.selected().unwrap().state(sample::NOW), State::Ready);
     let notice = model.notices.newest().unwrap();
     assert_eq!(

@@ -27,7 +27,7 @@ impl Port for Samples {
     fn submit(&self, operation: Operation) -> mpsc::Receiver<Event> {
         let (tell, events) = mpsc::channel(1);
         let outcome = match operation {
-            Operation::List => Outcome::Credentials(sample::many()),
+            Operation::Index => Outcome::Index(sample::many().into_iter().collect()),
             Operation::Apps => Outcome::Apps(vec![sample::app()]),
             Operation::KeyStatus => Outcome::Key(KeyReport {
                 protection: KeyProtection::Passphrase,

@@ -69,10 +69,10 @@ pub(crate) fn actions(model: &Model) -> Vec<Action> {
 
 fn on_list(model: &Model) -> Vec<Action> {
     let mut actions = match model.dashboard.rested() {
-        Some(credential) => of_row(model, credential),
+        Some(credential) => of_row(model, &credential),
         None => vec![("n", "new"), ("a", "apps")],
     };
-    if model.dashboard.all().len() > 1 {
+    if model.dashboard.len() > 1 {
         actions.push(("/", "find"));
     }
     actions.push(("?", "help"));
@@ -94,7 +94,7 @@ fn of_row(model: &Model, credential: &Credential) -> Vec<Action> {
     }
     let address = &credential.address;
     let other = Address { name: address.name.clone(), environment: address.environment.other() };
-    if model.dashboard.find(&other).is_some() {
+    if model.dashboard.contains(&other) {
         actions.push(("U", "use other"));
     }
     actions.push(("h", "history"));
@@ -103,7 +103,7 @@ fn of_row(model: &Model, credential: &Credential) -> Vec<Action> {
 }
 
 fn in_details(model: &Model, address: &Address) -> Vec<Action> {
-    let mut actions = model.dashboard.find(address).map_or_else(Vec::new, |c| of_row(model, c));
+    let mut actions = model.dashboard.find(address).map_or_else(Vec::new, |c| of_row(model, &c));
     actions.retain(|action| action.0 != "n");
     actions.push(("Esc", "back"));
     actions

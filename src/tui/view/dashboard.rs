@@ -51,7 +51,7 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer) -> Option<Position> {
         page.line(1, "reading the store", page.theme.dim());
         return None;
     }
-    if model.dashboard.all().is_empty() {
+    if model.dashboard.len() == 0 {
         // Nothing is selected, so that the panel's room is free too.
         let area = geometry.list.union(geometry.panel);
         draw_empty(model, &mut Page::new(buffer, area, model.look));
@@ -66,17 +66,17 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer) -> Option<Position> {
             page.put(1, ">", page.theme.plain());
             cursor = Some(page.position(1));
         }
-        draw_row(model, credential, &columns, &mut page);
+        draw_row(model, &credential, &columns, &mut page);
     }
-    if model.dashboard.shown().len() == 0 {
+    if model.dashboard.shown() == 0 {
         page.line(3, "nothing passes the filter; Esc shows all", page.theme.plain());
     }
     if let Some(credential) = model.dashboard.rested() {
         let mut page = Page::new(buffer, geometry.panel, model.look);
         if geometry.shape == Shape::Compact {
-            panel::draw_line(model, credential, &mut page);
+            panel::draw_line(model, &credential, &mut page);
         } else {
-            panel::draw(model, credential, &mut page);
+            panel::draw(model, &credential, &mut page);
         }
     }
     typing.or(cursor)
@@ -94,7 +94,7 @@ fn draw_header(model: &Model, geometry: &Geometry, page: &mut Page<'_>) {
     if all == 0 {
         page.put(x + 1, "no credentials yet", plain);
     } else if model.dashboard.is_filtered() {
-        let shown = model.dashboard.shown().len();
+        let shown = model.dashboard.shown();
         x = page.put(
             x,
             &format!("{} of {} shown", count_in_words(shown), count_in_words(all)),

@@ -123,7 +123,7 @@ pub(super) fn draw_copies(model: &Model, address: &Address, page: &mut Page<'_>)
     page.text(1, &format!("Copy from {address}"), page.theme.strong());
     page.gap();
     let Some(credential) = model.dashboard.find(address) else { return };
-    for (key, what, value) in copies(credential) {
+    for (key, what, value) in copies(&credential) {
         page.put(3, &key.to_string(), page.theme.strong());
         page.put(6, what, page.theme.plain());
         page.line(if page.area.width < 60 { 20 } else { 28 }, &value, page.theme.plain());

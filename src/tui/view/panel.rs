@@ -78,11 +78,11 @@ pub(super) fn draw_details(model: &Model, address: &Address, top: usize, page: &
         page.text(1, &format!("{address} is not there any more"), page.theme.plain());
         return;
     };
-    draw_title(credential, page);
+    draw_title(&credential, page);
     page.next();
     page.gap();
     let narrow = page.area.width < 60;
-    let all = facts(model, credential);
+    let all = facts(model, &credential);
     let top = top.min(all.len().saturating_sub(1));
     for (label, words) in all.into_iter().skip(top) {
         page.put(if narrow { 1 } else { 3 }, label, page.theme.dim());

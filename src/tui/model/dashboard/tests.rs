@@ -3,10 +3,14 @@
 use super::*;
 use crate::tui::model::sample;
 
+fn packed(credentials: Vec<Credential>) -> Packed {
+    credentials.into_iter().collect()
+}
+
 fn loaded(rows: usize) -> Dashboard {
     let mut dashboard = Dashboard::default();
     dashboard.set_rows(rows);
-    dashboard.replace(sample::many(), sample::NOW);
+    dashboard.replace(packed(sample::many()), sample::NOW);
     dashboard
 }
 
@@ -18,7 +22,7 @@ fn the_cursor_stays_on_its_credential_when_the_list_changes() {
     let fewer = sample::many().into_iter().skip(2).collect();
     dashboard.replace(fewer, sample::NOW);
     assert_eq!(dashboard.selected().unwrap().address, address);
-    dashboard.replace(vec![], sample::NOW);
+    dashboard.replace(packed(vec![]), sample::NOW);
     assert_eq!((dashboard.selected(), dashboard.rested()), (None, None));
 }
 
@@ -50,7 +54,7 @@ fn a_new_credential_is_selected_though_a_filter_hides_it() {
     let mut dashboard = loaded(8);
     dashboard.set_filter("acme");
     dashboard.rearrange(sample::NOW);
-    assert_eq!(dashboard.shown().len(), 2);
+    assert_eq!(dashboard.shown(), 2);
     let hidden = sample::address("umbrella", "production");
     dashboard.select(&hidden, sample::NOW);
     assert_eq!(dashboard.selected().unwrap().address, hidden);
@@ -73,9 +77,9 @@ fn the_counts_follow_every_change_of_a_row() {
 #[test]
 fn nothing_ages_unless_a_countdown_is_shown() {
     let mut dashboard = Dashboard::default();
-    dashboard.replace(vec![sample::ready("acme", "production")], sample::NOW);
+    dashboard.replace(packed(vec![sample::ready("acme", "production")]), sample::NOW);
     assert_eq!(dashboard.ages_at(), None);
-    dashboard.replace(sample::many(), sample::NOW);
+    dashboard.replace(packed(sample::many()), sample::NOW);
     let next = dashboard.ages_at().unwrap();
     assert!(next > sample::NOW && next.since(sample::NOW) <= Duration::from_secs(61));
 }
