@@ -12,8 +12,8 @@ use crate::platform::terminal::FormerModes;
 
 use super::output::{Done, Ended};
 
-/// Worker threads of the engine.
-const WORKERS: usize = 2;
+/// Worker threads of an engine that shares them with nobody's screen.
+pub(crate) const WORKERS: usize = 2;
 /// Longest wait for an exchange after a signal: its own deadline and the commit.
 const LAST_EXCHANGE: Duration = Duration::from_secs(25);
 
@@ -26,7 +26,7 @@ pub(crate) fn block_on<F: Future<Output = Done>>(
     settings: Settings,
     command: impl FnOnce(Arc<Engine>) -> F,
 ) -> Done {
-    let runtime = runtime()?;
+    let runtime = runtime(WORKERS)?;
     let modes = FormerModes::of_now();
     let result = runtime.block_on(async {
         let ended = ended_by_signal();
@@ -54,9 +54,9 @@ pub(crate) async fn close(engine: &Engine) {
     let _ = tokio::time::timeout(LAST_EXCHANGE, engine.close()).await;
 }
 
-/// The runtime.
-pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Ended> {
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?)
+/// The runtime, with so many threads beside the one that called.
+pub(crate) fn runtime(workers: usize) -> Result<tokio::runtime::Runtime, Ended> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?)
 }
 
 /// Waits for SIGHUP, SIGINT or SIGTERM and answers the exit code for it. From the call on, not

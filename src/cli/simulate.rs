@@ -12,7 +12,7 @@ use super::signals;
 /// Serves until a signal.
 pub(crate) fn run(simulate: &Simulate, output: Output) -> Done {
     let options = Options { listen: simulate.listen };
-    let runtime = signals::runtime()?;
+    let runtime = signals::runtime(signals::WORKERS)?;
     runtime.block_on(async {
         let ended = signals::ended_by_signal();
         let simulator = start(options).await?;

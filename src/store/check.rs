@@ -21,7 +21,7 @@ impl Store {
             "SELECT kind, at, outcome, latency_ms, message, remedy FROM access_test
              WHERE credential_id = ?1 ORDER BY id DESC",
         )?;
-        let rows = statement.query_map([id.0], |row| Ok(read(row, "")))?;
+        let rows = statement.query_map([id.0], |row| Ok(read(row, 0)))?;
         rows.map(|row| row??.ok_or_else(|| damaged("a check"))).collect()
     }
 }
@@ -57,20 +57,17 @@ pub(super) fn insert(
     Ok(())
 }
 
-/// Reads a check from columns whose names begin with `prefix`; `None` where an outer join found
-/// none.
-pub(super) fn read(row: &Row<'_>, prefix: &str) -> Result<Option<Check>, Error> {
-    let column = |name: &str| format!("{prefix}{name}");
-    let Some(kind) = row.get::<_, Option<String>>(column("kind").as_str())? else {
-        return Ok(None);
-    };
-    let outcome: String = row.get(column("outcome").as_str())?;
+/// Reads a check from six columns, of which the kind is at `first`; `None` where an outer join
+/// found none.
+pub(super) fn read(row: &Row<'_>, first: usize) -> Result<Option<Check>, Error> {
+    let Some(kind) = row.get::<_, Option<String>>(first)? else { return Ok(None) };
+    let outcome: String = row.get(first + 2)?;
     Ok(Some(Check {
         kind: CheckKind::parse(&kind).ok_or_else(|| damaged("a kind of check"))?,
-        at: UnixMillis(row.get(column("at").as_str())?),
+        at: UnixMillis(row.get(first + 1)?),
         outcome: CheckOutcome::parse(&outcome).ok_or_else(|| damaged("an outcome"))?,
-        latency_ms: row.get(column("latency_ms").as_str())?,
-        message: row.get(column("message").as_str())?,
-        remedy: row.get(column("remedy").as_str())?,
+        latency_ms: row.get(first + 3)?,
+        message: row.get(first + 4)?,
+        remedy: row.get(first + 5)?,
     }))
 }

@@ -1,19 +1,19 @@
 //! Connections and their credentials.
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params};
+mod row;
+
+use rusqlite::{Connection, OptionalExtension, Transaction, named_params};
 
 use super::audit::append;
 use super::{Error, NewApp, OwedRow, RecordId, Store, damaged};
 use crate::domain::app::Flow;
 use crate::domain::audit::AuditEntry;
-use crate::domain::credential::{
-    AuthorizationSummary, Cause, Check, Credential, IntentSummary, PendingEdit, TokenSummary,
-};
-use crate::domain::host::{InstanceUrl, LoginUrl};
+use crate::domain::credential::{Check, Credential, PendingEdit};
+use crate::domain::host::LoginUrl;
 use crate::domain::id::{OrgId, UserId};
 use crate::domain::name::{Address, ConnectionName, Environment};
-use crate::domain::time::UnixMillis;
-use crate::domain::token::{Expiry, Generation};
+use crate::domain::token::Generation;
+use row::{SELECT, read};
 
 /// A credential with its keys in the store.
 #[derive(Clone, Debug)]
@@ -59,37 +59,6 @@ pub(crate) struct CredentialEdit {
     /// In the admin's order.
     pub(crate) tags: Vec<String>,
 }
-
-/// Everything that is shown of a credential, in one row.
-const SELECT: &str = "
-    SELECT c.id, n.name, c.environment, n.in_use, c.org_id, c.user_id, c.username, c.login_url,
-           c.app, c.tags, c.held, c.generation,
-           p.org_id AS pending_org_id, p.user_id AS pending_user_id,
-           p.username AS pending_username, p.login_url AS pending_login_url, p.app AS pending_app,
-           t.instance_url, t.issued_at, t.expires_at, t.expiry, t.scopes, t.flow,
-           t.generation AS token_generation, t.signed_in_at, t.refused, t.refreshable,
-           t.environment_proven,
-           EXISTS (SELECT 1 FROM token_set x WHERE x.credential_id = c.id AND x.role = 'candidate')
-               AS has_candidate,
-           EXISTS (SELECT 1 FROM revocation_owed o WHERE o.name = n.name COLLATE NOCASE
-                   AND o.environment = c.environment) AS owed,
-           i.started_at AS intent_started_at, i.deadline AS intent_deadline,
-           a.flow AS authorization_flow, a.started_at AS authorization_started_at,
-           a.expires_at AS authorization_expires_at,
-           k.kind, k.at, k.outcome, k.latency_ms, k.message, k.remedy,
-           l.kind AS test_kind, l.at AS test_at, l.outcome AS test_outcome,
-           l.latency_ms AS test_latency_ms, l.message AS test_message, l.remedy AS test_remedy
-      FROM credential c
-      JOIN connection n ON n.id = c.connection_id
-      LEFT JOIN pending_edit p ON p.credential_id = c.id
-      LEFT JOIN token_set t ON t.credential_id = c.id AND t.role = 'active'
-      LEFT JOIN intent i ON i.credential_id = c.id AND i.operation = 'refresh'
-      LEFT JOIN authorization a ON a.id = (SELECT y.id FROM authorization y
-           WHERE y.credential_id = c.id ORDER BY y.started_at DESC LIMIT 1)
-      LEFT JOIN access_test k ON k.id = (SELECT max(z.id) FROM access_test z
-           WHERE z.credential_id = c.id)
-      LEFT JOIN access_test l ON l.id = (SELECT max(w.id) FROM access_test w
-           WHERE w.credential_id = c.id AND w.kind = 'test')";
 
 impl Store {
     /// All credentials, by name, production first.
@@ -344,91 +313,6 @@ pub(super) fn find(connection: &Connection, id: RecordId) -> Result<Option<Crede
         .query_row([id.0], |row| Ok(read(row)))
         .optional()?
         .transpose()
-}
-
-fn read(row: &Row<'_>) -> Result<CredentialRow, Error> {
-    let environment = environment(&row.get::<_, String>("environment")?)?;
-    let name: String = row.get("name")?;
-    let in_use: String = row.get("in_use")?;
-    let tags: String = row.get("tags")?;
-    let proven: Option<bool> = row.get("environment_proven")?;
-    Ok(CredentialRow {
-        id: RecordId(row.get("id")?),
-        generation: Generation(row.get("generation")?),
-        credential: Credential {
-            address: Address {
-                name: ConnectionName::parse(&name).map_err(|_| damaged("a name"))?,
-                environment,
-            },
-            in_use: in_use == environment.as_str(),
-            org_id: org_id(row.get("org_id")?)?,
-            user_id: user_id(row.get("user_id")?)?,
-            username: row.get("username")?,
-            login_url: LoginUrl::from_stored(row.get("login_url")?),
-            app: row.get("app")?,
-            tags: split(&tags),
-            held: row.get("held")?,
-            revocation_owed: row.get("owed")?,
-            environment_proven: proven.unwrap_or(false),
-            pending: read_pending(row)?,
-            token: read_token(row)?,
-            has_candidate: row.get("has_candidate")?,
-            last_check: super::check::read(row, "")?,
-            last_test: super::check::read(row, "test_")?,
-            authorization: read_authorization(row)?,
-            intent: read_intent(row)?,
-        },
-    })
-}
-
-fn read_pending(row: &Row<'_>) -> Result<Option<PendingEdit>, Error> {
-    let Some(org) = row.get::<_, Option<String>>("pending_org_id")? else { return Ok(None) };
-    Ok(Some(PendingEdit {
-        org_id: org_id(org)?,
-        user_id: user_id(row.get("pending_user_id")?)?,
-        username: row.get("pending_username")?,
-        login_url: LoginUrl::from_stored(row.get("pending_login_url")?),
-        app: row.get("pending_app")?,
-    }))
-}
-
-fn read_token(row: &Row<'_>) -> Result<Option<TokenSummary>, Error> {
-    let Some(generation) = row.get::<_, Option<u64>>("token_generation")? else { return Ok(None) };
-    let issued_at = UnixMillis(row.get("issued_at")?);
-    let expires_at: Option<i64> = row.get("expires_at")?;
-    let expiry: String = row.get("expiry")?;
-    let scopes: String = row.get("scopes")?;
-    let refused: Option<String> = row.get("refused")?;
-    Ok(Some(TokenSummary {
-        instance_url: InstanceUrl::from_stored(row.get("instance_url")?),
-        issued_at,
-        expiry: Expiry { at: expires_at.map_or(issued_at, UnixMillis), known: expiry == "known" },
-        scopes: split(&scopes),
-        flow: flow(&row.get::<_, String>("flow")?)?,
-        generation: Generation(generation),
-        signed_in_at: UnixMillis(row.get("signed_in_at")?),
-        refused: refused.map(|word| Cause::parse(&word).unwrap_or(Cause::Unknown)),
-        refreshable: row.get("refreshable")?,
-    }))
-}
-
-fn read_authorization(row: &Row<'_>) -> Result<Option<AuthorizationSummary>, Error> {
-    let Some(word) = row.get::<_, Option<String>>("authorization_flow")? else { return Ok(None) };
-    Ok(Some(AuthorizationSummary {
-        flow: flow(&word)?,
-        started_at: UnixMillis(row.get("authorization_started_at")?),
-        expires_at: UnixMillis(row.get("authorization_expires_at")?),
-    }))
-}
-
-fn read_intent(row: &Row<'_>) -> Result<Option<IntentSummary>, Error> {
-    let Some(started_at) = row.get::<_, Option<i64>>("intent_started_at")? else {
-        return Ok(None);
-    };
-    Ok(Some(IntentSummary {
-        started_at: UnixMillis(started_at),
-        deadline: UnixMillis(row.get("intent_deadline")?),
-    }))
 }
 
 pub(super) fn environment(word: &str) -> Result<Environment, Error> {

@@ -19,7 +19,7 @@ use crate::tui::effect::Effect;
 use crate::tui::input::Key;
 use crate::tui::message::{JobId, Message, Signal, Size};
 use crate::tui::model::notice::Tone;
-use crate::tui::model::{Look, Model, Screen, sample};
+use crate::tui::model::{Look, Model, Screen, jobs, sample};
 
 /// A dashboard that has asked for everything and heard nothing yet.
 pub(crate) fn started() -> (Model, Vec<Effect>) {
@@ -411,4 +411,45 @@ fn the_simulated_person_is_asked_in_the_demo_alone() {
     let answer = Ok(Sensitive::new("http://localhost/?code=aPrxCanary&state=s".into()));
     let effects = model.update(Message::Person(answer), sample::NOW);
     assert!(matches!(submitted(&effects).as_slice(), [Operation::CompleteSetup(_)]));
+}
+
+#[test]
+fn after_many_tests_the_list_is_read_once_and_after_one_only_its_row() {
+    let mut model = loaded(sample::many());
+    let pass = |operation: &Operation| {
+        let address = jobs::address_of(operation).unwrap();
+        let check = sample::check(CheckOutcome::Ok, 0, "Access test successful", "");
+        Outcome::Tested(TestReport { address, check, api_requests: None })
+    };
+    keys(&mut model, "T");
+    let under_way = model.jobs.tests_left();
+    assert!(under_way > 1);
+    for left in (0..under_way).rev() {
+        let effects = answer(&mut model, pass);
+        let asked = submitted(&effects);
+        assert_eq!(asked, if left > 0 { vec![] } else { vec![&Operation::Index] });
+    }
+    finish(&mut model);
+    keys(&mut model, "t");
+    let effects = answer(&mut model, pass);
+    let acme = Selection::exactly(&sample::address("acme", "production"));
+    assert_eq!(submitted(&effects), [&Operation::Show(acme)]);
+}
+
+#[test]
+fn a_row_that_can_not_be_read_again_has_the_list_read() {
+    let mut model = loaded(sample::many());
+    let acme = Operation::Show(Selection::exactly(&sample::address("acme", "production")));
+    let [Effect::Submit { job, .. }] = model.ask(acme)[..] else { panic!("not asked") };
+    let gone = Event::Done(Err(failure("no such credential", "", FailureDetail::None)));
+    let effects = model.update(Message::Engine { job, event: Box::new(gone) }, sample::NOW);
+    assert_eq!(submitted(&effects), [&Operation::Index]);
+    assert!(model.notices.newest().is_none_or(|notice| notice.tone != Tone::Bad));
+}
+
+/// Answers the list that is asked for with what is there.
+fn finish(model: &mut Model) {
+    let index = model.jobs.asking(&Operation::Index).expect("the list is asked for");
+    let event = Event::Done(Ok(Outcome::Index(sample::many().into_iter().collect())));
+    model.update(Message::Engine { job: index, event: Box::new(event) }, sample::NOW);
 }
