@@ -264,14 +264,15 @@ impl<'a> Reader<'a> {
 
     /// The 18 characters.
     fn id(&mut self, kind: IdKind) -> Option<[u8; 18]> {
-        let mut value = [0; 16];
-        value[..9].copy_from_slice(self.take(9)?);
-        let value = u128::from_le_bytes(value);
         let mut id = [0; 18];
         id[..SIGNIFICANT.start].copy_from_slice(kind.prefix().as_bytes());
-        for (place, digit) in id[SIGNIFICANT].iter_mut().rev().enumerate() {
-            let six_bits = usize::try_from(value >> (6 * place) & 0x3f).ok()?;
-            *digit = *ALPHABET.get(six_bits)?;
+        let (fours, _) = id[SIGNIFICANT].as_chunks_mut::<4>();
+        let (threes, _) = self.take(9)?.as_chunks::<3>();
+        for ([a, b, c, d], [high, middle, low]) in fours.iter_mut().zip(threes) {
+            *a = *ALPHABET.get(usize::from(high >> 2))?;
+            *b = *ALPHABET.get(usize::from(high << 4 & 0x30 | middle >> 4))?;
+            *c = *ALPHABET.get(usize::from(middle << 2 & 0x3c | low >> 6))?;
+            *d = *ALPHABET.get(usize::from(low & 0x3f))?;
         }
         let (short, suffix) = id.split_at_mut(SIGNIFICANT.end);
         suffix.copy_from_slice(&crate::domain::id::suffix_of(short));

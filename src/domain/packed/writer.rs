@@ -154,11 +154,13 @@ impl Writer<'_> {
 
     /// Twelve characters in nine bytes.
     fn id(&mut self, id: &str) {
-        let digits = id.as_bytes().get(SIGNIFICANT).unwrap_or_default();
-        let value = digits.iter().fold(0_u128, |value, digit| {
-            value << 6 | u128::from(ALPHABET.binary_search(digit).map_or(0, six_bits))
-        });
-        self.bytes.extend(&value.to_le_bytes()[..9]);
+        let significant = id.as_bytes().get(SIGNIFICANT).unwrap_or_default();
+        for four in significant.chunks(4) {
+            let value = four.iter().fold(0_u32, |value, digit| {
+                value << 6 | u32::from(ALPHABET.binary_search(digit).map_or(0, six_bits))
+            });
+            self.bytes.extend(&value.to_be_bytes()[1..]);
+        }
     }
 
     /// A time: small numbers, also those before 1970, are short.

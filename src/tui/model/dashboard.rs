@@ -153,6 +153,11 @@ impl Dashboard {
 
     fn arrange(&mut self, kept: Option<&Address>, now: UnixMillis) {
         self.count(now);
+        self.show(kept, now);
+    }
+
+    /// Finds out what is shown, without a count of all.
+    fn show(&mut self, kept: Option<&Address>, now: UnixMillis) {
         let row = |index: u32| self.row(index);
         let mut shown: Vec<u32> = (0..)
             .zip(self.rows())
@@ -336,7 +341,8 @@ impl Dashboard {
     /// The filter's line was edited.
     pub(crate) fn filter_typed(&mut self, now: UnixMillis) {
         self.filter = Filter::parse(self.typed.value());
-        self.rearrange(now);
+        let kept = self.selected_address();
+        self.show(kept.as_ref(), now);
     }
 
     /// Whether rows are hidden.

@@ -49,11 +49,7 @@ impl Filter {
 
     /// Whether a credential passes.
     pub(crate) fn passes(&self, row: &Row<'_>, now: UnixMillis) -> bool {
-        if self.0.is_empty() {
-            return true;
-        }
-        let Some(details) = row.details() else { return false };
-        self.0.iter().all(|(wanted, term)| term.holds(row, &details, now) == *wanted)
+        self.0.iter().all(|(wanted, term)| term.holds(row, now) == *wanted)
     }
 }
 
@@ -81,24 +77,37 @@ impl Term {
         }
     }
 
-    fn holds(&self, row: &Row<'_>, details: &Details<'_>, now: UnixMillis) -> bool {
-        let Details { org_id, user_id, app, tags, .. } = details;
-        let username = details.username.as_deref().unwrap_or_default();
+    /// What is read of a row with least effort is looked at first.
+    fn holds(&self, row: &Row<'_>, now: UnixMillis) -> bool {
         match self {
             Self::Environment(environment) => row.environment == *environment,
             Self::State(part) => row.state(now).as_str().contains(part.as_str()),
-            Self::User(part) => contains(username.as_bytes(), part) || contains(user_id, part),
+            Self::Any(part)
+                if contains(row.name.as_bytes(), part)
+                    || row.environment.as_str().starts_with(part.as_str()) =>
+            {
+                true
+            }
+            _ => row.details().is_some_and(|details| self.holds_for(&details)),
+        }
+    }
+
+    fn holds_for(&self, details: &Details<'_>) -> bool {
+        let Details { org_id, user_id, app, tags, .. } = details;
+        let username = details.username.as_deref().unwrap_or_default().as_bytes();
+        let is_tagged = |part| tags.iter().any(|tag| contains(tag.as_bytes(), part));
+        match self {
+            Self::Environment(_) | Self::State(_) => false,
+            Self::User(part) => contains(username, part) || contains(user_id, part),
             Self::Org(part) => contains(org_id, part),
             Self::App(part) => contains(app.as_bytes(), part),
-            Self::Tag(part) => tags.iter().any(|tag| contains(tag.as_bytes(), part)),
+            Self::Tag(part) => is_tagged(part),
             Self::Any(part) => {
-                contains(row.name.as_bytes(), part)
-                    || contains(username.as_bytes(), part)
+                contains(username, part)
                     || contains(host::host_of(&details.login_url).as_bytes(), part)
                     || contains(org_id, part)
                     || contains(user_id, part)
-                    || row.environment.as_str().starts_with(part.as_str())
-                    || tags.iter().any(|tag| contains(tag.as_bytes(), part))
+                    || is_tagged(part)
             }
         }
     }
