@@ -9,7 +9,7 @@ use crate::domain::credential::Credential;
 use crate::domain::host::{HostPolicy, LoginUrl, read_address};
 use crate::domain::name::{Address, ConnectionName, Environment};
 use crate::engine::operation::{ResetRequest, SaveRequest, Selection};
-use crate::engine::outcome::{FailureDetail, Field};
+use crate::engine::outcome::{FailureDetail, Field, WrongAccount};
 use crate::engine::{Failure, Operation};
 use crate::tui::input::Key;
 use crate::tui::keymap::FormIntent;
@@ -172,6 +172,21 @@ impl Form {
         let name = credential.address.name.as_str();
         let values = Values::of(credential);
         Self::with(Some(credential.address.clone()), name, sandbox, values, Some(other))
+    }
+
+    /// Fills in the user that signed in, for the admin to look at and to save or not. Only where
+    /// the org and its environment are the saved ones: what differs more is another credential.
+    pub(crate) fn propose_user(&mut self, found: &WrongAccount) {
+        if found.signed_in_environment.is_some()
+            || found.signed_in.org_id.as_str() != self.values.org_id.value()
+        {
+            return;
+        }
+        self.values.user_id.set(found.signed_in.user_id.as_str());
+        self.values.username.set(found.signed_in_username.as_deref().unwrap_or_default());
+        self.focus = Focus::Field(Field::UserId);
+        self.changed = true;
+        self.remark = Some("the user that signed in is filled in; Save makes it the one".into());
     }
 
     fn with(

@@ -246,21 +246,26 @@ impl Model {
     }
 
     fn key_on_wrong_account(&mut self, key: Key) -> Vec<Effect> {
-        let Some(Screen::WrongAccount(found)) = self.screens.last() else { return Vec::new() };
-        let address = found.address.clone();
+        let Some(Screen::WrongAccount(found)) = self.screens.last().cloned() else {
+            return Vec::new();
+        };
+        let address = &found.address;
         match key {
             Key::Esc | Key::Enter | Key::Char('q') => {
                 self.screens.pop();
             }
             Key::Char('s') => {
                 self.screens.pop();
-                if let Some(credential) = self.dashboard.find(&address) {
+                if let Some(credential) = self.dashboard.find(address) {
                     return self.set_up(&credential);
                 }
             }
             Key::Char('r') => {
                 self.screens.pop();
-                self.reset(&address);
+                self.reset(address);
+                if let Some(Screen::Form(form)) = self.screens.last_mut() {
+                    form.propose_user(&found);
+                }
             }
             _ => {}
         }

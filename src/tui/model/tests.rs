@@ -10,7 +10,7 @@ use crate::domain::id::UserId;
 use crate::domain::policy::Account;
 use crate::engine::operation::Selection;
 use crate::engine::outcome::{
-    FailureDetail, KeyProtection, KeyReport, Progress, Revocation, SetupReceipt, TestReport,
+    FailureDetail, Field, KeyProtection, KeyReport, Progress, Revocation, SetupReceipt, TestReport,
     WrongAccount,
 };
 use crate::engine::sensitive::Sensitive;
@@ -18,6 +18,7 @@ use crate::engine::{Event, Failure, Operation, Outcome};
 use crate::tui::effect::Effect;
 use crate::tui::input::Key;
 use crate::tui::message::{JobId, Message, Signal, Size};
+use crate::tui::model::form::Focus;
 use crate::tui::model::notice::Tone;
 use crate::tui::model::{Look, Model, Screen, jobs, sample};
 
@@ -270,7 +271,9 @@ fn a_wrong_account_is_shown_where_it_was_set_up_and_tears_nobody_out_of_a_form()
     deny(&mut model, wrong_account());
     assert!(matches!(model.screens.as_slice(), [Screen::WrongAccount(_)]));
     keys(&mut model, "r");
-    assert!(matches!(model.screens.as_slice(), [Screen::Form(_)]));
+    let [Screen::Form(form)] = model.screens.as_slice() else { panic!("no form") };
+    assert_eq!(form.focus, Focus::Field(Field::UserId));
+    assert_eq!(form.values.user_id.value(), "005000000000AbCAAU");
     press(&mut elsewhere, Key::Esc);
     keys(&mut elsewhere, "n");
     deny(&mut elsewhere, wrong_account());

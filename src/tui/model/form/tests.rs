@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::tui::model::sample;
+use crate::tui::model::tests::wrong_account;
 
 fn type_into(form: &mut Form, field: Field, text: &str) {
     form.focus = Focus::Field(field);
@@ -91,4 +92,21 @@ fn a_changed_account_of_a_live_token_is_announced_as_staged() {
     assert!(!form.stages_an_edit());
     form.values.user_id.set("005000000000AbC");
     assert!(form.stages_an_edit());
+}
+
+#[test]
+fn another_org_is_never_filled_in() {
+    let FailureDetail::WrongAccount(found) = wrong_account().detail else { panic!("it is one") };
+    let saved = sample::saved("acme", "production");
+    let mut form = Form::for_reset(&saved, None);
+    let mut elsewhere = (*found).clone();
+    elsewhere.signed_in_environment = Some(Environment::Sandbox);
+    form.propose_user(&elsewhere);
+    let mut other_org = (*found).clone();
+    other_org.signed_in.org_id = crate::domain::id::OrgId::parse("00D00000000AbcD").unwrap();
+    form.propose_user(&other_org);
+    assert_eq!(form.values.user_id.value(), saved.user_id.as_str());
+    assert!(!form.changed);
+    form.propose_user(&found);
+    assert_eq!(form.values.user_id.value(), found.signed_in.user_id.as_str());
 }
