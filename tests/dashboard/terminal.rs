@@ -25,6 +25,18 @@ fn opened(home: &Home) -> Console {
     console
 }
 
+/// A dashboard in the set-up pane of acme/production, and the address to sign in at.
+fn in_setup() -> (Simulator, Home, Console, String) {
+    let simulator = Simulator::start();
+    let home = Home::new();
+    home.save(&simulator, "acme", "ana@acme.example", &[]).ok();
+    let mut console = opened(&home);
+    console.press("s");
+    console.shows("1. Open this address");
+    let url = crate::job::copied(&mut console);
+    (simulator, home, console, url)
+}
+
 #[test]
 fn nothing_is_asked_of_a_terminal_and_nothing_is_waited_for() {
     let home = home_with_one();
@@ -87,13 +99,7 @@ fn a_line_that_is_cut_ends_it_with_the_code_of_a_hang_up() {
 
 #[test]
 fn what_was_sent_when_the_line_was_cut_becomes_durable_before_it_ends() {
-    let simulator = Simulator::start();
-    let home = Home::new();
-    home.save(&simulator, "acme", "ana@acme.example", &[]).ok();
-    let mut console = opened(&home);
-    console.press("s");
-    console.shows("1. Open this address");
-    let url = crate::job::copied(&mut console);
+    let (simulator, home, mut console, url) = in_setup();
     let redirect = simulator.sign_in(&url, "ana@acme.example");
     simulator.script(&serde_json::json!([{
         "match": { "grant_type": "authorization_code" }, "delay_after_ms": 2_000
@@ -292,13 +298,7 @@ fn without_a_terminal_it_says_so() {
 
 #[test]
 fn a_set_up_that_was_cut_off_is_pending_in_the_next_session_and_one_paste_completes_it() {
-    let simulator = Simulator::start();
-    let home = Home::new();
-    home.save(&simulator, "acme", "ana@acme.example", &[]).ok();
-    let mut console = opened(&home);
-    console.press("s");
-    console.shows("1. Open this address");
-    let url = crate::job::copied(&mut console);
+    let (simulator, home, mut console, url) = in_setup();
     console.hang_up();
     assert_eq!(console.ended(), 129);
     assert_eq!(home.shown("acme")["state"], "authorizing");

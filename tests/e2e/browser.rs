@@ -165,6 +165,15 @@ fn home_with(redirect_uri: &str) -> Home {
     home
 }
 
+/// Ana of acme is saved, and her browser is to end at the success page, the third of these.
+fn saved() -> (Simulator, Home, String) {
+    let simulator = Simulator::start();
+    let success = format!("{}/services/oauth2/success", simulator.url("acme.my"));
+    let home = home_with(&success);
+    home.save(&simulator, "acme", ANA, &[]).ok();
+    (simulator, home, success)
+}
+
 fn start(home: &Home, name: &str) -> String {
     home.orgkey(&["setup", name, "--start"]).ok().stdout.trim().to_owned()
 }
@@ -172,10 +181,7 @@ fn start(home: &Home, name: &str) -> String {
 #[test]
 fn a_sign_in_in_chromium_ends_at_the_success_page_and_gives_a_token() {
     let Some(browser) = Browser::start() else { return };
-    let simulator = Simulator::start();
-    let success = format!("{}/services/oauth2/success", simulator.url("acme.my"));
-    let home = home_with(&success);
-    home.save(&simulator, "acme", ANA, &[]).ok();
+    let (simulator, home, success) = saved();
     browser.open(&start(&home, "acme"));
     browser.log_in(ANA, "not the password");
     browser.says("Please check your username and password");
@@ -213,10 +219,7 @@ fn the_address_that_does_not_load_is_good_enough() {
 #[test]
 fn a_browser_that_remembers_somebody_else_asks_who_signs_in() {
     let Some(browser) = Browser::start() else { return };
-    let simulator = Simulator::start();
-    let success = format!("{}/services/oauth2/success", simulator.url("acme.my"));
-    let home = home_with(&success);
-    home.save(&simulator, "acme", ANA, &[]).ok();
+    let (simulator, home, success) = saved();
     home.save(&simulator, "other", BEN, &[]).ok();
     browser.open(&start(&home, "other"));
     browser.log_in(BEN, &password(&simulator, BEN));
@@ -244,10 +247,7 @@ fn a_browser_that_remembers_somebody_else_asks_who_signs_in() {
 #[test]
 fn deny_and_the_wrong_account_store_nothing() {
     let Some(browser) = Browser::start() else { return };
-    let simulator = Simulator::start();
-    let success = format!("{}/services/oauth2/success", simulator.url("acme.my"));
-    let home = home_with(&success);
-    home.save(&simulator, "acme", ANA, &[]).ok();
+    let (simulator, home, success) = saved();
 
     browser.open(&start(&home, "acme"));
     browser.log_in(ANA, &password(&simulator, ANA));

@@ -48,9 +48,8 @@ fn exchanges(simulator: &Simulator) -> Vec<Value> {
     simulator.journal().into_iter().filter(|entry| entry["path"] == TOKEN_PATH).collect()
 }
 
-/// Starts `orgkey token acme --not -` and waits until Salesforce has carried the refresh out, but
-/// not answered yet.
-fn start_refresh(simulator: &Simulator, home: &Home, refused: &str) -> Child {
+/// Starts `orgkey token acme --not -`, which asks for another token than `refused`.
+fn start_token(home: &Home, refused: &str) -> Child {
     let mut child = home
         .command(&["token", "acme", "--not", "-"])
         .stdin(Stdio::piped())
@@ -59,6 +58,12 @@ fn start_refresh(simulator: &Simulator, home: &Home, refused: &str) -> Child {
         .spawn()
         .unwrap();
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), refused.as_bytes()).unwrap();
+    child
+}
+
+/// The same, and waits until Salesforce has carried the refresh out, but not answered yet.
+fn start_refresh(simulator: &Simulator, home: &Home, refused: &str) -> Child {
+    let child = start_token(home, refused);
     until("the refresh to be carried out", || {
         exchanges(simulator).iter().any(|entry| entry["outcome"] == "ok" && entry["sent"].is_null())
     });
@@ -364,14 +369,7 @@ fn a_signal_while_waiting_for_another_process_ends_at_once() {
     let old = token(&home);
     spoil_refresh(&simulator, &json!({ "delay_after_ms": 60_000 }));
     let mut first = start_refresh(&simulator, &home, &old);
-    let mut second = home
-        .command(&["token", "acme", "--not", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    std::io::Write::write_all(&mut second.stdin.take().unwrap(), old.as_bytes()).unwrap();
+    let mut second = start_token(&home, &old);
     let mut words = std::io::BufReader::new(second.stderr.take().unwrap());
     let mut line = String::new();
     std::io::BufRead::read_line(&mut words, &mut line).unwrap();
