@@ -288,3 +288,10 @@ pub(crate) struct WrongAccount {
     /// Whether an older token of the credential still works.
     pub(crate) old_token_kept: bool,
 }
+
+impl WrongAccount {
+    /// Whether org and environment are the saved ones: then it is another user of the same org.
+    pub(crate) fn differs_in_user_alone(&self) -> bool {
+        self.signed_in_environment.is_none() && self.signed_in.org_id == self.saved.org_id
+    }
+}

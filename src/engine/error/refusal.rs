@@ -93,7 +93,8 @@ impl Refusal {
     }
 }
 
-/// Both sides on one line.
+/// Both sides on one line. It is kept as the last check, so it stays true when another account is
+/// saved later.
 pub(super) fn wrong_account_message(wrong: &WrongAccount) -> String {
     let WrongAccount { address, saved, signed_in, .. } = wrong;
     let username = wrong.signed_in_username.as_deref();
@@ -108,7 +109,7 @@ pub(super) fn wrong_account_message(wrong: &WrongAccount) -> String {
         }
     };
     format!(
-        "{address} is saved for org {} user {}, but org {} user {}{username}{environment} signed in; nothing was stored, {done}",
-        saved.org_id, saved.user_id, signed_in.org_id, signed_in.user_id
+        "{address}: org {} user {}{username}{environment} signed in, but org {} user {} was wanted; nothing was stored, {done}",
+        signed_in.org_id, signed_in.user_id, saved.org_id, saved.user_id
     )
 }

@@ -177,9 +177,8 @@ impl Form {
     /// Fills in the user that signed in, for the admin to look at and to save or not. Only where
     /// the org and its environment are the saved ones: what differs more is another credential.
     pub(crate) fn propose_user(&mut self, found: &WrongAccount) {
-        if found.signed_in_environment.is_some()
-            || found.signed_in.org_id.as_str() != self.values.org_id.value()
-        {
+        let same_org = found.signed_in.org_id.as_str() == self.values.org_id.value();
+        if !found.differs_in_user_alone() || !same_org {
             return;
         }
         self.values.user_id.set(found.signed_in.user_id.as_str());

@@ -88,7 +88,7 @@ impl Model {
     }
 
     fn changed(&mut self, operation: &Operation, credential: &Credential) -> Vec<Effect> {
-        self.say_changed(operation, &credential.address);
+        self.say_changed(operation, credential);
         self.close_form_of(operation, &credential.address);
         self.dashboard.replace_one(credential, self.now);
         // What renames a connection or puts another one in use changes two rows.
@@ -108,12 +108,15 @@ impl Model {
         self.ask(Operation::Index)
     }
 
-    fn say_changed(&mut self, operation: &Operation, address: &Address) {
+    fn say_changed(&mut self, operation: &Operation, credential: &Credential) {
+        let address = &credential.address;
         let (text, remedy) = match operation {
-            Operation::Reset(request) if request.org_id.is_some() || request.user_id.is_some() => {
-                let kept =
-                    "a token that lives works on until the new account has signed in: press s";
+            Operation::Reset(_) if credential.pending.is_some() => {
+                let kept = "staged: the token works on until the new account has signed in: s";
                 (format!("{address} is saved"), kept)
+            }
+            Operation::Reset(_) if credential.token.is_none() => {
+                (format!("{address} is saved"), "s sets up its OAuth token")
             }
             Operation::Reset(_) => (format!("{address} is saved"), ""),
             Operation::Use(_) => (format!("plain '{}' means {address} now", address.name), ""),

@@ -46,8 +46,13 @@ pub(crate) fn actions(model: &Model) -> Vec<Action> {
             vec![("Tab", "next"), ("Enter", "on Save"), ("Esc", "back, asks if changed")]
         }
         Some(Screen::Setup(setup)) => in_setup(model, setup),
-        Some(Screen::WrongAccount(_)) => {
-            vec![("s", "try again"), ("r", "change the saved User ID"), ("Esc", "back")]
+        Some(Screen::WrongAccount(found)) => {
+            let change = if found.differs_in_user_alone() {
+                "change the saved User ID"
+            } else {
+                "change what is saved"
+            };
+            vec![("s", "try again"), ("r", change), ("Esc", "back")]
         }
         Some(Screen::Delete(_)) => vec![("Enter", "delete"), ("Esc", "cancel")],
         Some(Screen::Confirm(_)) => {
