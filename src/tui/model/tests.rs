@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use crate::domain::credential::{CheckOutcome, Credential, State};
+use crate::domain::credential::{CheckOutcome, Credential, PendingEdit, State};
 use crate::domain::host::HostPolicy;
 use crate::domain::id::UserId;
 use crate::domain::policy::Account;
@@ -308,6 +308,32 @@ fn saving_closes_the_form_and_selects_what_was_saved() {
     let selected = model.dashboard.selected().unwrap();
     assert_eq!(selected.address.to_string(), "zeta/production");
     assert_eq!(model.notices.newest().unwrap().remedy, "s sets up its OAuth token");
+}
+
+#[test]
+fn a_reset_speaks_of_a_token_only_where_there_is_one() {
+    let staged = {
+        let mut credential = sample::ready("acme", "production");
+        credential.pending = Some(PendingEdit {
+            org_id: credential.org_id.clone(),
+            user_id: UserId::parse("005000000000AbC").unwrap(),
+            username: None,
+            login_url: credential.login_url.clone(),
+            app: credential.app.clone(),
+        });
+        credential
+    };
+    let table = [
+        (staged, "staged: the token works on until the new account has signed in: s"),
+        (sample::ready("acme", "production"), ""),
+        (sample::saved("acme", "production"), "s sets up its OAuth token"),
+    ];
+    for (credential, remedy) in table {
+        let mut model = loaded(vec![credential.clone()]);
+        keys(&mut model, "r\t\t\t\t\t\t\t eu2\t\r");
+        answer(&mut model, |_| Outcome::Credential(Box::new(credential)));
+        assert_eq!(model.notices.newest().unwrap().remedy, remedy);
+    }
 }
 
 #[test]

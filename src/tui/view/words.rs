@@ -88,8 +88,7 @@ pub(crate) fn next_step(credential: &Credential, now: UnixMillis, zone: &TimeZon
         return format!("on hold ({why}): nothing is handed out or refreshed");
     }
     if credential.pending.is_some() {
-        return "s signs the staged account in; the present token serves until then, x drops the edit"
-            .to_owned();
+        return "s signs the staged account in, x drops it; the token serves on".to_owned();
     }
     let remedy = credential.last_check.as_ref().map(|check| check.remedy.as_str());
     let remedy = remedy.filter(|remedy| !remedy.is_empty());
