@@ -33,7 +33,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
 ];
 
 /// Files in which a secret may be exposed, and what for.
-const EXPOSES_SECRETS: [(&str, &str); 15] = [
+const EXPOSES_SECRETS: [(&str, &str); 16] = [
     ("src/cli/bulk.rs", "standard input holds a table of IDs there"),
     ("src/cli/demo.rs", "the length of a token is shown"),
     ("src/cli/key.rs", "the recovery identity is shown once, for the safe"),
@@ -42,6 +42,7 @@ const EXPOSES_SECRETS: [(&str, &str); 15] = [
     ("src/engine/sensitive.rs", "two secrets are compared without telling where they differ"),
     ("src/engine/sign_in.rs", "the pasted address is read for its code"),
     ("src/net/client.rs", "tokens go into the header and the form body (RFC 6750 2.1)"),
+    ("src/net/connection.rs", "a proxy's credentials go into its header (RFC 9110 11.7.1)"),
     ("src/oauth/authorization_code.rs", "the state is part of the address (RFC 6749 4.1.1)"),
     ("src/oauth/redirect.rs", "the state is compared (RFC 6749 10.12)"),
     ("src/oauth/token_response.rs", "the client secret is the key of the answer's signature"),

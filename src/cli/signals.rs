@@ -1,10 +1,12 @@
 //! The runtime of a command, and what a signal does to it: nothing before an exchange that was
 //! sent is durable.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Signal as Stop, getpid, kill_process};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::engine::{Engine, Failure, Settings};
@@ -31,6 +33,7 @@ pub(crate) fn block_on<F: Future<Output = Done>>(
     let result = runtime.block_on(async {
         let ended = ended_by_signal();
         let engine = Engine::open(settings).map_err(Failure::from)?;
+        let stops = stop_between_exchanges(Arc::clone(&engine));
         let work = command(Arc::clone(&engine));
         let done = tokio::select! {
             done = work => done,
@@ -38,6 +41,7 @@ pub(crate) fn block_on<F: Future<Output = Done>>(
                 modes.give_back();
                 Err(Ended::Code(code))
             }
+            never = stops => match never {},
         };
         close(&engine).await;
         done
@@ -50,13 +54,30 @@ pub(crate) fn block_on<F: Future<Output = Done>>(
 /// Waits for what was sent to Salesforce to become durable, and closes the store.
 pub(crate) async fn close(engine: &Engine) {
     // What takes longer than an exchange may is not worth the wait: the store heals at the next
-    // start.
-    let _ = tokio::time::timeout(LAST_EXCHANGE, engine.close()).await;
+    // start. Only an answer that is nowhere but here is waited for until there is room for it.
+    let closed = tokio::time::timeout(LAST_EXCHANGE, engine.close()).await;
+    if closed.is_err() && engine.is_only_in_memory() {
+        engine.close().await;
+    }
 }
 
 /// The runtime, with so many threads beside the one that called.
 pub(crate) fn runtime(workers: usize) -> Result<tokio::runtime::Runtime, Ended> {
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?)
+}
+
+/// Ctrl-Z stops the process, but not between what was sent and its commit.
+fn stop_between_exchanges(engine: Arc<Engine>) -> impl Future<Output = Infallible> {
+    let stops = signal(SignalKind::from_raw(Stop::TSTP.as_raw()));
+    async move {
+        let Ok(mut stops) = stops else { return std::future::pending().await };
+        while stops.recv().await.is_some() {
+            engine.settled().await;
+            // SIGSTOP can't be held back; what continues us afterwards goes on here.
+            let _ = kill_process(getpid(), Stop::STOP);
+        }
+        std::future::pending().await
+    }
 }
 
 /// Waits for SIGHUP, SIGINT or SIGTERM and answers the exit code for it. From the call on, not

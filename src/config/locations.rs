@@ -89,6 +89,11 @@ impl Locations {
         self.state.join("locks")
     }
 
+    /// The answers that are not taken over yet.
+    pub(crate) fn inbox_file(&self) -> PathBuf {
+        self.state.join("inbox")
+    }
+
     /// The log.
     pub(crate) fn log_file(&self) -> PathBuf {
         self.state.join("orgkey.log")

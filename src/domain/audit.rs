@@ -35,6 +35,8 @@ pub(crate) enum AuditEvent {
     Refreshed,
     /// A refresh answered for another account; the token is kept, not served.
     RefreshedForeign,
+    /// A refresh was overtaken by another process; the token is kept, not served.
+    RefreshedLate,
     /// Salesforce refused the token for good.
     TokenRefused,
     /// A refresh was sent and its answer was lost.
@@ -73,6 +75,7 @@ impl AuditEvent {
             Self::CandidateDiscarded => "candidate_discarded",
             Self::Refreshed => "refreshed",
             Self::RefreshedForeign => "refreshed_foreign",
+            Self::RefreshedLate => "refreshed_late",
             Self::TokenRefused => "token_refused",
             Self::AnswerLost => "answer_lost",
             Self::Revoked => "revoked",

@@ -220,7 +220,7 @@ pub(crate) struct AuthorizationSummary {
     pub(crate) expires_at: UnixMillis,
 }
 
-/// A refresh that was begun: 'may have been sent'.
+/// A refresh, or where there is no token a sign-in, that was begun: 'may have been sent'.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct IntentSummary {
     /// When the intent was committed.
@@ -281,7 +281,7 @@ pub(crate) struct Credential {
     pub(crate) last_test: Option<Check>,
     /// The pending set-up.
     pub(crate) authorization: Option<AuthorizationSummary>,
-    /// A refresh whose end is not durable.
+    /// A refresh, or the first sign-in, whose end is not durable.
     pub(crate) intent: Option<IntentSummary>,
 }
 

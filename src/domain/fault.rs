@@ -90,6 +90,7 @@ impl From<&TransportError> for Fault {
             TransportFailure::Proxy(proxy) => (FaultKind::ProxyFailed, proxy.clone()),
             TransportFailure::Timeout(seconds) => (FaultKind::Timeout, format!("{seconds} s")),
             TransportFailure::Interrupted => (FaultKind::Interrupted, String::new()),
+            TransportFailure::NotHttp => (FaultKind::NotAnOAuthAnswer, "no HTTP".to_owned()),
             TransportFailure::TooLarge(limit) => (FaultKind::AnswerTooLarge, limit.to_string()),
         };
         Self::new(kind, &error.host, &detail, None)

@@ -99,6 +99,9 @@ pub(crate) enum TransportFailure {
     /// The connection ended before the answer did.
     #[error("closed the connection before its answer was complete")]
     Interrupted,
+    /// It answered, but not as RFC 9112 has it.
+    #[error("answered with something that is no HTTP")]
+    NotHttp,
     /// The answer is larger than the cap, in bytes.
     #[error("answered more than {0} bytes")]
     TooLarge(usize),

@@ -62,7 +62,7 @@ impl Engine {
         let Some(key) = key else { return Ok(Revocation::NothingToRevoke) };
         let mut result = Revocation::Confirmed;
         for debt in &owed {
-            if self.settle(&key, debt, reporter).await? != Revocation::Confirmed {
+            if self.pay(&key, debt, reporter).await? != Revocation::Confirmed {
                 result = Revocation::Owed;
             }
         }

@@ -128,6 +128,15 @@ pub(crate) enum Error {
         /// What happened.
         message: String,
     },
+    /// The answer to a sign-in was lost.
+    SignInLost {
+        /// Of which credential.
+        address: Address,
+        /// What happened.
+        message: String,
+    },
+    /// The answer to a grant is safe in the inbox, but the store could not take it over.
+    AnswerKept(store::Error),
     /// Somebody else signed in.
     WrongAccount(Box<WrongAccount>),
 }
@@ -195,6 +204,24 @@ impl Error {
         }
     }
 
+    /// What is wrong with the disk or the store, where that is why.
+    pub(crate) fn storage(&self) -> Option<&store::Error> {
+        match self {
+            Self::AnswerKept(error) => Some(error),
+            Self::Store(error) => match error {
+                store::Error::Full
+                | store::Error::ReadOnly
+                | store::Error::Damaged(_)
+                | store::Error::TooNew { .. }
+                | store::Error::Busy
+                | store::Error::Unusable(_) => Some(error),
+                // The store works; what was asked of it does not fit any more.
+                store::Error::Stale | store::Error::Exists(_) => None,
+            },
+            _ => None,
+        }
+    }
+
     /// The exit code of a command that ends with it.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
@@ -211,10 +238,10 @@ impl Error {
             ) => exit::LOCKED,
             Self::Vault(_) => exit::STORAGE,
             Self::Store(store::Error::Exists(_)) => exit::INVALID,
-            Self::Store(_) | Self::File(_) => exit::STORAGE,
+            Self::Store(_) | Self::File(_) | Self::AnswerKept(_) => exit::STORAGE,
             Self::Salesforce(fault) => exit_code_of(fault.outcome()),
             Self::Setup(_) => exit::NEEDS_SETUP,
-            Self::Uncertain { .. } => exit::UNCERTAIN,
+            Self::Uncertain { .. } | Self::SignInLost { .. } => exit::UNCERTAIN,
         }
     }
 
@@ -243,7 +270,8 @@ impl Error {
             Self::Setup(SetupNeed::NoToken(_)) => "no_token",
             Self::Setup(SetupNeed::Refused { .. }) => "needs_setup",
             Self::Setup(SetupNeed::NothingPending(_)) => "nothing_pending",
-            Self::Uncertain { .. } => "uncertain",
+            Self::Uncertain { .. } | Self::SignInLost { .. } => "uncertain",
+            Self::AnswerKept(_) => "answer_kept",
         }
     }
 
@@ -272,7 +300,12 @@ impl Error {
             Self::Setup(SetupNeed::NothingPending(address)) => {
                 format!("{address} has no pending set-up")
             }
-            Self::Uncertain { address, message } => format!("{address}: {message}"),
+            Self::Uncertain { address, message } | Self::SignInLost { address, message } => {
+                format!("{address}: {message}")
+            }
+            Self::AnswerKept(error) => {
+                format!("the new token is safe in the inbox, but not taken over yet: {error}")
+            }
             Self::WrongAccount(wrong) => wrong_account_message(wrong),
         }
     }
@@ -306,6 +339,12 @@ impl Error {
             Self::Uncertain { address, .. } => format!(
                 "the access token is served while it lives; if it is refused, set up the OAuth token: orgkey setup {address}"
             ),
+            Self::SignInLost { address, .. } => format!(
+                "its code may be spent: sign in again with orgkey setup {address}; Salesforce may keep an approval that nobody holds, one of five for this user and app"
+            ),
+            Self::AnswerKept(_) => {
+                "free some space, then do the same again: it is taken over, and Salesforce is not asked".into()
+            }
             Self::WrongAccount(wrong) => format!(
                 "sign out of Salesforce in that browser or use a private window, then orgkey setup {}; or correct the saved IDs with orgkey reset",
                 wrong.address
@@ -333,6 +372,8 @@ impl Error {
             | Self::Redirect(..)
             | Self::Salesforce(_)
             | Self::Setup(_)
+            | Self::AnswerKept(_)
+            | Self::SignInLost { .. }
             | Self::Uncertain { .. } => FailureDetail::None,
         }
     }

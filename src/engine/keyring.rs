@@ -49,6 +49,7 @@ impl HeldKey {
 const IDENTITY: &str = "identity.age or identity.key";
 
 /// The opened key together with what a seal is bound to.
+#[derive(Clone)]
 pub(super) struct OpenKey {
     held: Arc<HeldKey>,
     store_id: crate::domain::record::RecordId,
@@ -242,7 +243,8 @@ impl Engine {
 }
 
 /// Runs what takes its time (scrypt, a slow disk) beside the event loop.
-async fn run_blocking<T: Send + 'static>(
+/// Runs what waits for the disk, or computes for long, beside the event loop.
+pub(super) async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     match tokio::task::spawn_blocking(work).await {

@@ -23,20 +23,19 @@ pub(super) struct CredentialLock {
 }
 
 impl Engine {
-    /// Waits for the right to exchange for a credential, at most 30 s.
+    /// Waits for the right to exchange for a credential, at most 30 s, and takes over what an ended
+    /// process left of an exchange.
     pub(super) async fn lock(
         &self,
         credential: RecordId,
         reporter: &Reporter,
     ) -> Result<CredentialLock, Error> {
-        let folder = self.settings.locations.locks_folder();
-        platform::files::create_private_folder(&folder)?;
-        let path = folder.join(credential.to_string());
         let deadline = tokio::time::Instant::now() + WAIT;
         let mut told = false;
         loop {
-            if let Some(file) = LockFile::try_acquire(&path)? {
-                return Ok(CredentialLock { _file: file });
+            if let Some(lock) = self.try_lock(credential)? {
+                self.heal(credential, reporter).await?;
+                return Ok(lock);
             }
             if tokio::time::Instant::now() >= deadline {
                 return Err(crate::store::Error::Busy.into());
@@ -46,6 +45,14 @@ impl Engine {
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// Takes the right to exchange for a credential, unless somebody has it.
+    pub(super) fn try_lock(&self, credential: RecordId) -> Result<Option<CredentialLock>, Error> {
+        let folder = self.settings.locations.locks_folder();
+        platform::files::create_private_folder(&folder)?;
+        let held = LockFile::try_acquire(&folder.join(credential.to_string()))?;
+        Ok(held.map(|file| CredentialLock { _file: file }))
     }
 
     /// Looks whether anyone still waits for the answer of an open refresh. Where the lock is free,

@@ -13,6 +13,8 @@ mod delete;
 mod drain;
 mod edit;
 mod error;
+mod exchange;
+mod inbox;
 mod key_folder;
 mod keyring;
 mod lock;
@@ -28,6 +30,7 @@ mod saved;
 mod seal;
 mod select;
 pub(crate) mod sensitive;
+mod settle;
 mod setup;
 mod sign_in;
 mod token;
@@ -86,6 +89,8 @@ pub(crate) struct Engine {
     who: String,
     /// Exchanges that were sent and are not durable yet.
     exchanges: watch::Sender<usize>,
+    /// Whether an answer was, at any time, in this process's memory alone.
+    only_in_memory: watch::Sender<bool>,
 }
 
 /// Tells the asker what is going on. An asker that is gone, or behind, is no reason to stop.
@@ -101,6 +106,11 @@ impl Reporter {
     /// Tells something that stops nothing.
     fn note(&self, note: String) {
         self.send(Event::Note(note));
+    }
+
+    /// Tells what must not be overlooked.
+    fn alarm(&self, alarm: String) {
+        self.send(Event::Alarm(alarm));
     }
 
     /// Tells several of them.
@@ -131,6 +141,7 @@ impl Engine {
             http: OnceLock::new(),
             who: who_in_words(),
             exchanges: watch::channel(0).0,
+            only_in_memory: watch::channel(false).0,
             settings,
         }))
     }
@@ -179,6 +190,11 @@ impl Engine {
         &self.settings
     }
 
+    /// Whether an answer is in this process's memory alone: then it must not end.
+    pub(crate) fn is_only_in_memory(&self) -> bool {
+        *self.only_in_memory.borrow()
+    }
+
     /// Waits until nothing that was sent is still to be made durable.
     pub(crate) async fn settled(&self) {
         let mut exchanges = self.exchanges.subscribe();
@@ -192,9 +208,16 @@ impl Engine {
         reporter: &Reporter,
     ) -> Result<Outcome, Error> {
         match operation {
-            Operation::List => self.list().await,
-            Operation::Index => self.index().await,
+            Operation::List => {
+                self.heal_all().await?;
+                self.list().await
+            }
+            Operation::Index => {
+                self.heal_all().await?;
+                self.index().await
+            }
             Operation::Show(selection) => {
+                self.heal_all().await?;
                 let row = self.select(&selection, PlainName::InUse).await?;
                 let row = self.with_dead_refresh_seen(row).await;
                 Ok(Outcome::Credential(Box::new(row.credential)))

@@ -73,6 +73,8 @@ pub(crate) enum Event {
     Progress(Progress),
     /// Something worth knowing that stops nothing; one line, cleaned.
     Note(String),
+    /// Something that must not be overlooked: it fills the screen until it is over.
+    Alarm(String),
     /// The end.
     Done(Result<Outcome, Failure>),
 }

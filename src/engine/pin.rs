@@ -16,7 +16,7 @@ use crate::engine::outcome::WrongAccount;
 use crate::engine::promote::Candidate;
 use crate::engine::revoke::owe;
 use crate::engine::save::account_to_sign_in;
-use crate::engine::seal::PendingAuthorization;
+use crate::engine::seal::TokenEndpoint;
 use crate::engine::{Engine, Reporter, now};
 use crate::oauth::token_response::TokenResponseError;
 use crate::store::{CredentialRow, IntentOperation};
@@ -64,7 +64,7 @@ impl Engine {
             })
             .await?;
         let signed_in_username = self.username_of(token).await;
-        let revocation = self.settle(key, &owed, reporter).await?;
+        let revocation = self.pay(key, &owed, reporter).await?;
         let wrong = WrongAccount {
             address: credential.address.clone(),
             saved: Account { org_id: saved.org_id, user_id: saved.user_id },
@@ -95,12 +95,12 @@ impl Engine {
     pub(super) async fn refuse_answer(
         &self,
         row: &CredentialRow,
-        attempt: &PendingAuthorization,
+        endpoint: &TokenEndpoint,
         key: &OpenKey,
         error: TokenResponseError,
         reporter: &Reporter,
     ) -> Result<Candidate, Error> {
-        let fault = error.reason.fault(attempt.login_url.host());
+        let fault = error.reason.fault(endpoint.login_url.host());
         let salvaged = error.salvage.and_then(|tokens| {
             let access_token = tokens.access_token.or_else(|| tokens.refresh_token.clone())?;
             Some((access_token, tokens.refresh_token))
@@ -110,12 +110,12 @@ impl Engine {
             let token = TokenSet {
                 access_token,
                 refresh_token,
-                instance_url: InstanceUrl::from_stored(attempt.login_url.as_str().into()),
+                instance_url: InstanceUrl::from_stored(endpoint.login_url.as_str().into()),
                 identity_url: String::new(),
                 org_id: saved.org_id,
                 user_id: saved.user_id,
-                login_url: attempt.login_url.clone(),
-                client_id: attempt.client_id.clone(),
+                login_url: endpoint.login_url.clone(),
+                client_id: endpoint.client_id.clone(),
                 scopes: Vec::new(),
                 flow: Flow::Paste,
                 issued_at: now(),

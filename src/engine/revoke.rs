@@ -49,7 +49,7 @@ impl Engine {
         let entry = self.audit(AuditEvent::RevocationOwed, credential, account_of(&owed));
         let kept = owed.clone();
         self.store.call(move |store| store.owe_revocation(&kept, &entry)).await?;
-        self.settle(key, &owed, reporter).await
+        self.pay(key, &owed, reporter).await
     }
 
     /// Takes a stored token set out and revokes it: the debt and the row change places first.
@@ -77,11 +77,11 @@ impl Engine {
                 store.remove_token_set(id, generation, &removal)
             })
             .await?;
-        self.settle(key, &owed, reporter).await
+        self.pay(key, &owed, reporter).await
     }
 
     /// Tries to pay one debt.
-    pub(super) async fn settle(
+    pub(super) async fn pay(
         &self,
         key: &OpenKey,
         owed: &OwedRow,
@@ -115,12 +115,13 @@ impl Engine {
         }
         let key = self.key().await?;
         for debt in owed.iter().take(RETRIES_AT_ONCE) {
-            self.settle(&key, debt, reporter).await?;
+            self.pay(&key, debt, reporter).await?;
         }
         Ok(())
     }
 }
 
-fn account_of(owed: &OwedRow) -> String {
+/// Whose token it is and where, for the audit.
+pub(super) fn account_of(owed: &OwedRow) -> String {
     format!("org {} user {} at {}", owed.org_id, owed.user_id, owed.login_url.host())
 }

@@ -6,12 +6,13 @@ use zeroize::Zeroizing;
 
 use crate::domain::app::Flow;
 use crate::domain::host::{InstanceUrl, LoginUrl};
+use crate::domain::http::Response;
 use crate::domain::id::{OrgId, UserId};
 use crate::domain::record::RecordId;
 use crate::domain::time::UnixMillis;
 use crate::domain::token::{Generation, TokenSet};
 use crate::engine::error::Error;
-use crate::vault::data_key::{DataKey, Place};
+use crate::vault::data_key::{DataKey, Place, SealPreparation};
 
 /// The sealing key with the store that it seals for.
 pub(crate) struct Sealer<'a> {
@@ -57,6 +58,38 @@ pub(crate) struct PendingAuthorization {
     pub(crate) app: String,
 }
 
+/// Where a grant is spent, and by which client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TokenEndpoint {
+    /// The login host's.
+    pub(crate) login_url: LoginUrl,
+    /// The client.
+    pub(crate) client_id: String,
+    /// Its name here.
+    pub(crate) app: String,
+}
+
+/// Where an answer in the inbox belongs.
+#[derive(Clone, Debug)]
+pub(crate) struct AnswerPlace {
+    /// What was spent, as part of the seal.
+    pub(crate) table: &'static str,
+    /// For which credential.
+    pub(crate) credential: RecordId,
+    /// Its generation when the grant was spent.
+    pub(crate) generation: Generation,
+    /// Who answered.
+    pub(crate) endpoint: TokenEndpoint,
+}
+
+/// The first line of a sealed answer; the body follows it.
+#[derive(Serialize, Deserialize)]
+struct AnswerHead {
+    status: u16,
+    content_type: String,
+    endpoint: TokenEndpoint,
+}
+
 /// A pending authorization's sealed form.
 #[derive(Serialize, Deserialize)]
 struct AuthorizationPayload {
@@ -67,6 +100,17 @@ struct AuthorizationPayload {
     login_url: LoginUrl,
     client_id: String,
     app: String,
+}
+
+impl PendingAuthorization {
+    /// Where its code is spent.
+    pub(crate) fn endpoint(&self) -> TokenEndpoint {
+        TokenEndpoint {
+            login_url: self.login_url.clone(),
+            client_id: self.client_id.clone(),
+            app: self.app.clone(),
+        }
+    }
 }
 
 impl Drop for TokenPayload {
@@ -199,6 +243,48 @@ impl Sealer<'_> {
         let plain = self.key.open(sealed, &self.place(table, &row, Generation(0)))?;
         let text = std::str::from_utf8(&plain).map_err(|_| unreadable(table))?;
         Ok(SecretString::from(text))
+    }
+
+    /// Seals an exchange's answer as it came, for the inbox. Neither waits nor asks the system for
+    /// anything, for until it is done the answer is nowhere else.
+    pub(crate) fn seal_answer(
+        &self,
+        preparation: SealPreparation,
+        place: &AnswerPlace,
+        answer: &Response,
+    ) -> Result<Vec<u8>, Error> {
+        let head = AnswerHead {
+            status: answer.status,
+            content_type: answer.content_type.clone(),
+            endpoint: place.endpoint.clone(),
+        };
+        let mut plain = Zeroizing::new(Vec::with_capacity(answer.body.len() + 1024));
+        serde_json::to_writer(&mut *plain, &head).map_err(|_| unreadable(place.table))?;
+        plain.push(b'\n');
+        plain.extend_from_slice(&answer.body);
+        let place = self.place(place.table, &place.credential, place.generation);
+        Ok(self.key.seal_prepared(preparation, &plain, &place)?)
+    }
+
+    /// Opens an answer that waited in the inbox.
+    pub(crate) fn open_answer(
+        &self,
+        table: &'static str,
+        credential: RecordId,
+        generation: Generation,
+        sealed: &[u8],
+    ) -> Result<(Response, TokenEndpoint), Error> {
+        let plain = self.key.open(sealed, &self.place(table, &credential, generation))?;
+        let end = plain.iter().position(|byte| *byte == b'\n').ok_or_else(|| unreadable(table))?;
+        let head: AnswerHead =
+            serde_json::from_slice(&plain[..end]).map_err(|_| unreadable(table))?;
+        let response = Response {
+            status: head.status,
+            content_type: head.content_type,
+            location: None,
+            body: Zeroizing::new(plain[end + 1..].to_vec()),
+        };
+        Ok((response, head.endpoint))
     }
 
     fn seal<T: Serialize>(

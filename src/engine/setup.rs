@@ -3,6 +3,7 @@
 
 use crate::domain::app::{App, Flow};
 use crate::domain::audit::AuditEvent;
+use crate::domain::record::RecordId;
 use crate::engine::error::{Error, Invalid, SetupNeed};
 use crate::engine::operation::{BeginSetup, Selection};
 use crate::engine::outcome::{AuthorizationStarted, Field};
@@ -10,11 +11,11 @@ use crate::engine::save::{account_to_sign_in, authorization_end};
 use crate::engine::seal::PendingAuthorization;
 use crate::engine::select::PlainName;
 use crate::engine::token::refuse_held;
-use crate::engine::{Engine, Outcome, now};
+use crate::engine::{Engine, Outcome, Reporter, now};
 use crate::oauth::authorization_code::{
     AuthorizationRequest, PkcePair, STATE_BYTES, VERIFIER_BYTES, state_from_random,
 };
-use crate::store::{AuthorizationRow, CredentialRow, new_record_id};
+use crate::store::{AuthorizationRow, CredentialRow, IntentOperation, Store, new_record_id};
 
 impl Engine {
     /// Begins a set-up: makes the authorization request and keeps what its end needs.
@@ -25,6 +26,7 @@ impl Engine {
         let app = self.app(&account.app).await?.ok_or_else(|| unknown_app(&account.app))?;
         let flow = choose_flow(request.flow, &app)?;
         let key = self.key_or_new().await?;
+        self.end_lost_sign_in(row.id).await?;
         let pkce = PkcePair::from_random(&random::<VERIFIER_BYTES>()?);
         let state = state_from_random(&random::<STATE_BYTES>()?);
         let redirect_uri = app.redirect_uri(flow).to_owned();
@@ -61,6 +63,18 @@ impl Engine {
         let (credential, kept) = (row.id, authorization.clone());
         self.store.call(move |store| store.insert_authorization(credential, &kept, &entry)).await?;
         Ok(started(&row, &authorization, pending))
+    }
+
+    /// Takes over what an ended process left, and forgets a sign-in whose answer was lost: another
+    /// one begins. Where somebody is at work on the credential, nothing happens.
+    async fn end_lost_sign_in(&self, id: RecordId) -> Result<(), Error> {
+        let Some(_lock) = self.try_lock(id)? else { return Ok(()) };
+        self.heal(id, &Reporter(None)).await?;
+        let end = move |store: &mut Store| match store.intent(id, IntentOperation::SignIn)? {
+            Some(_) => store.end_exchange(id, IntentOperation::SignIn, None),
+            None => Ok(()),
+        };
+        Ok(self.store.call(end).await?)
     }
 
     /// Shows the newest pending set-up again.

@@ -8,18 +8,19 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::domain::app::Flow;
 use crate::domain::audit::AuditEvent;
-use crate::domain::credential::CheckKind;
+use crate::domain::credential::{CheckKind, CheckOutcome};
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::InstanceUrl;
-use crate::domain::token::{TokenRole, TokenSet};
+use crate::domain::http::{Response, TransportError};
+use crate::domain::record::RecordId;
+use crate::domain::token::{Generation, TokenRole, TokenSet};
 use crate::engine::error::{Error, SetupNeed};
 use crate::engine::keyring::OpenKey;
 use crate::engine::operation::CompleteSetup;
 use crate::engine::outcome::{Progress, SetupReceipt};
 use crate::engine::promote::Candidate;
-use crate::engine::refresh::INTENT_LIFE;
 use crate::engine::save::{account_detail, account_to_sign_in};
-use crate::engine::seal::PendingAuthorization;
+use crate::engine::seal::{PendingAuthorization, TokenEndpoint};
 use crate::engine::select::PlainName;
 use crate::engine::token::{expiry_from, refuse_held};
 use crate::engine::{Engine, Outcome, Reporter, check, now};
@@ -27,10 +28,7 @@ use crate::oauth::authorization_code::exchange_request;
 use crate::oauth::redirect::{ExpectedRedirect, RedirectError, read_redirect};
 use crate::oauth::token_response::TokenResponse;
 use crate::oauth::{Client, token_response};
-use crate::platform;
-use crate::store::{
-    AuthorizationRow, CredentialRow, IntentOperation, IntentRow, TokenRow, new_record_id,
-};
+use crate::store::{AuthorizationRow, CredentialRow, IntentOperation, TokenRow, new_record_id};
 
 impl Engine {
     /// Completes a set-up with what the browser ended at. Once the code was sent, it runs to its
@@ -63,7 +61,7 @@ impl Engine {
         code: &SecretString,
         reporter: &Reporter,
     ) -> Result<SetupReceipt, Error> {
-        let token = self.exchange(row, attempt, code, reporter).await?;
+        let token = self.spend_code(row, attempt, code, reporter).await?;
         let (check, replaced) = self.test_and_promote(row.id, token, reporter).await?;
         let credential = self.reload(row.id).await?.credential;
         self.retry_owed(reporter).await?;
@@ -72,7 +70,7 @@ impl Engine {
 
     /// Spends the code. What comes back is the saved account's and durable as candidate, or it is
     /// revoked.
-    async fn exchange(
+    async fn spend_code(
         &self,
         row: &CredentialRow,
         attempt: &PendingAuthorization,
@@ -80,30 +78,104 @@ impl Engine {
         reporter: &Reporter,
     ) -> Result<Candidate, Error> {
         let key = self.key().await?;
-        let secret = self.client_secret(&attempt.app, &attempt.client_id).await?;
-        let client = Client { client_id: &attempt.client_id, client_secret: secret.as_ref() };
+        let endpoint = attempt.endpoint();
+        let secret = self.client_secret(&endpoint.app, &endpoint.client_id).await?;
+        let client = Client { client_id: &endpoint.client_id, client_secret: secret.as_ref() };
         let request = exchange_request(
-            &attempt.login_url,
+            &endpoint.login_url,
             &client,
             code,
             &attempt.redirect_uri,
             &attempt.code_verifier,
         );
-        let http = self.http()?;
+        let operation = IntentOperation::SignIn;
+        let (id, generation) = (row.id, row.generation);
+        let slot =
+            self.claim_slot(id, operation, generation, endpoint.clone(), key.clone()).await?;
         let _exchange = self.begin_exchange();
-        self.commit_sign_in_intent(row, &key, code).await?;
-        reporter.progress(Progress::Exchanging);
-        let started = tokio::time::Instant::now();
-        let answer = http.send(request).await.map_err(|error| Fault::from(&error));
-        let host = attempt.login_url.host();
-        let response = match answer {
-            Ok(response) => response,
-            Err(fault) => return self.end_sign_in(row, started.elapsed(), fault).await,
-        };
-        match token_response::response(host, &response, secret.as_ref()) {
-            Ok(answer) => self.accept(row, attempt, key, answer, reporter).await,
-            Err(error) => self.refuse_answer(row, attempt, &key, error, reporter).await,
+        let tag = key.sealer().key.tag("spent", code);
+        let intent = Self::intent(operation, generation, 1, tag);
+        let mut exchanged = self.exchange(request, slot, intent, reporter).await?;
+        loop {
+            let settled = match &exchanged.answer {
+                Err(error) => self.settle_no_sign_in(row, exchanged.latency, error).await,
+                Ok(response) => {
+                    self.settle_sign_in(row, &endpoint, &key, response, secret.as_ref(), reporter)
+                        .await
+                }
+            };
+            if let Some(result) = self.secure(&mut exchanged, settled, reporter).await {
+                return result;
+            }
         }
+    }
+
+    /// Salesforce answered: with a token set, or with something else.
+    async fn settle_sign_in(
+        &self,
+        row: &CredentialRow,
+        endpoint: &TokenEndpoint,
+        key: &OpenKey,
+        response: &Response,
+        secret: Option<&SecretString>,
+        reporter: &Reporter,
+    ) -> Result<Candidate, Error> {
+        match token_response::response(endpoint.login_url.host(), response, secret) {
+            Ok(answer) => self.accept(row, endpoint, key, answer, reporter).await,
+            Err(error) => self.refuse_answer(row, endpoint, key, error, reporter).await,
+        }
+    }
+
+    /// The request was not sent, or its answer did not come to its end.
+    async fn settle_no_sign_in(
+        &self,
+        row: &CredentialRow,
+        latency: Duration,
+        error: &TransportError,
+    ) -> Result<Candidate, Error> {
+        let fault = Fault::from(error);
+        if !error.sent || row.credential.token.is_some() {
+            return self.end_sign_in(row, latency, fault).await;
+        }
+        let (id, address) = (row.id, row.credential.address.clone());
+        let message = format!("a sign-in was sent and its answer was lost: {}", fault.message());
+        let lost = Error::SignInLost { address, message: message.clone() };
+        let mut check = check::failed(CheckKind::SignIn, latency, &fault);
+        check.outcome = CheckOutcome::Uncertain;
+        check.message.clone_from(&message);
+        check.remedy = lost.remedy();
+        let entry = self.audit(AuditEvent::AnswerLost, &row.credential, message);
+        self.store
+            .call(move |store| {
+                store.lose_answer(id, IntentOperation::SignIn, now(), &check, &entry)
+            })
+            .await?;
+        Err(lost)
+    }
+
+    /// Settles a sign-in's answer that waited in the inbox. The token set becomes the candidate, and
+    /// is tested when somebody asks for it.
+    pub(super) async fn accept_late(
+        &self,
+        id: RecordId,
+        generation: Generation,
+        key: &OpenKey,
+        answer: (&Response, &TokenEndpoint),
+        reporter: &Reporter,
+    ) -> Result<(), Error> {
+        let (response, endpoint) = answer;
+        let row = self.reload(id).await?;
+        let intent =
+            self.store.call(move |store| store.intent(id, IntentOperation::SignIn)).await?;
+        if intent.is_none_or(|intent| intent.generation != generation)
+            || row.generation != generation
+        {
+            // It was settled before.
+            return Ok(());
+        }
+        let secret = self.client_secret(&endpoint.app, &endpoint.client_id).await?;
+        self.settle_sign_in(&row, endpoint, key, response, secret.as_ref(), reporter).await?;
+        Ok(())
     }
 
     /// Keeps a token set if it is the saved account's and for a host that we trust; revokes it
@@ -111,51 +183,29 @@ impl Engine {
     async fn accept(
         &self,
         row: &CredentialRow,
-        attempt: &PendingAuthorization,
-        key: OpenKey,
+        endpoint: &TokenEndpoint,
+        key: &OpenKey,
         answer: TokenResponse,
         reporter: &Reporter,
     ) -> Result<Candidate, Error> {
         reporter.progress(Progress::CheckingIdentity);
         let policy = self.settings.config.host_policy();
-        let instance_url = InstanceUrl::parse(&answer.instance_url, &attempt.login_url, &policy);
+        let instance_url = InstanceUrl::parse(&answer.instance_url, &endpoint.login_url, &policy);
         let checked = instance_url
             .clone()
-            .unwrap_or_else(|_| InstanceUrl::from_stored(attempt.login_url.as_str().into()));
-        let (login_url, client_id) = (attempt.login_url.clone(), attempt.client_id.clone());
+            .unwrap_or_else(|_| InstanceUrl::from_stored(endpoint.login_url.as_str().into()));
+        let (login_url, client_id) = (endpoint.login_url.clone(), endpoint.client_id.clone());
         let mut token = answer.into_token_set(checked, login_url, client_id, Flow::Paste, now());
         // Times are told and compared by this machine's clock.
         token.issued_at = now();
         if let Err(error) = instance_url {
-            let host = attempt.login_url.host();
+            let host = endpoint.login_url.host();
             let fault = Fault::new(FaultKind::HostRefused, host, &error.to_string(), None);
-            self.revoke_unstored(&key, &row.credential, &token, reporter).await?;
+            self.revoke_unstored(key, &row.credential, &token, reporter).await?;
             return self.end_sign_in(row, Duration::ZERO, fault).await;
         }
-        self.pin_account(row, &key, &token, reporter).await?;
-        self.keep_candidate(row, key, token).await
-    }
-
-    async fn commit_sign_in_intent(
-        &self,
-        row: &CredentialRow,
-        key: &OpenKey,
-        code: &SecretString,
-    ) -> Result<(), Error> {
-        let started_at = now();
-        let intent = IntentRow {
-            operation: IntentOperation::SignIn,
-            generation: row.generation,
-            attempt: 1,
-            spent_tag: key.sealer().key.tag("spent", code),
-            boot_id: platform::who::boot_id().unwrap_or_default(),
-            host_mark: platform::who::host_mark(),
-            pid: std::process::id(),
-            started_at,
-            deadline: started_at.plus(INTENT_LIFE),
-        };
-        let id = row.id;
-        Ok(self.store.call(move |store| store.begin_exchange(id, &intent)).await?)
+        self.pin_account(row, key, &token, reporter).await?;
+        self.keep_candidate(row, key.clone(), token).await
     }
 
     /// Nothing came of the code: the attempt stays open for another sign-in.

@@ -3,17 +3,22 @@
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Client;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use rustls::ClientConfig;
+use rustls_platform_verifier::BuilderVerifierExt;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::failure::{Context, proxy_for};
-use super::resolve::Resolver;
+use super::connection::{OpenConnection, Route};
+use super::failure::Context;
+use super::proxy::{Proxy, proxy_for};
+use super::resolve::{Resolver, addresses};
 use crate::domain::host::{HostPolicy, is_loopback};
 use crate::domain::http::{Method, Purpose, Request, Response, TransportError, TransportFailure};
 use crate::domain::text;
@@ -51,11 +56,9 @@ pub(crate) enum ClientError {
     TimeLimit,
 }
 
-/// How a request travels; each way has its own client.
+/// How a question travels; each way has its own client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Way {
-    /// A fresh connection for every request.
-    fresh: bool,
     /// This machine: never through a proxy.
     loopback: bool,
     /// Plain http, which needs no trusted roots (reading them costs time).
@@ -67,6 +70,31 @@ pub(crate) struct HttpClient {
     settings: Settings,
     user_agent: HeaderValue,
     clients: Mutex<Vec<(Way, Client)>>,
+    /// Trust in certificates for exchanges; made at the first of them.
+    tls: Arc<OnceLock<Arc<ClientConfig>>>,
+}
+
+/// A connection on which one exchange can leave at once. Until then nothing was sent.
+pub(crate) struct Connection {
+    open: OpenConnection,
+    request: Zeroizing<Vec<u8>>,
+}
+
+impl Connection {
+    /// Sends the request in one write, reads the answer to its end, and gives it to `keep` on the
+    /// same thread, before anyone else hears of it.
+    pub(crate) async fn send<K: Send + 'static>(
+        self,
+        keep: impl FnOnce(&Response) -> K + Send + 'static,
+    ) -> Result<(Response, K), TransportError> {
+        let Self { open, request } = self;
+        run_blocking(move || {
+            let response = open.send(&request, EXCHANGE_LIMIT)?;
+            let kept = keep(&response);
+            Ok((response, kept))
+        })
+        .await
+    }
 }
 
 impl std::fmt::Debug for HttpClient {
@@ -90,18 +118,80 @@ impl HttpClient {
         if settings.connect_timeout >= settings.deadline {
             settings.connect_timeout = settings.deadline / 2;
         }
-        Ok(Self { settings, user_agent, clients: Mutex::new(Vec::new()) })
+        let (clients, tls) = (Mutex::default(), Arc::default());
+        Ok(Self { settings, user_agent, clients, tls })
+    }
+
+    /// Opens the connection of an exchange: name, TCP, proxy and TLS, so that whatever fails there
+    /// fails before anything is spent. Takes at most the connect timeout, and as much again for the
+    /// name.
+    pub(crate) async fn connect(&self, request: &Request) -> Result<Connection, TransportError> {
+        let (url, mut context) = self.admit(request)?;
+        let proxy = through(&url);
+        context.proxy = proxy.as_ref().map(Proxy::shown);
+        let found = match &proxy {
+            Some(proxy) => addresses(&proxy.host, proxy.port),
+            None => addresses(url.host_str().unwrap_or_default(), port_of(&url)),
+        };
+        let addresses = match tokio::time::timeout(context.connect_timeout, found).await {
+            Ok(Ok(found)) if !found.is_empty() => found,
+            Ok(_) => return Err(context.unsent(context.unknown_host())),
+            Err(_) => return Err(context.unsent(TransportFailure::Connect(context.no_dns()))),
+        };
+        let encoded = self.encode_exchange(&url, request, &context)?;
+        let (tls, is_plain) = (Arc::clone(&self.tls), url.scheme() == "http");
+        let (host, port) = (url.host_str().unwrap_or_default().to_owned(), port_of(&url));
+        let open = run_blocking(move || {
+            let tls = if is_plain {
+                None
+            } else {
+                let trust = trust(&tls).map_err(|error| {
+                    context.unsent(TransportFailure::Tls(text::clean(&error.to_string())))
+                })?;
+                Some(trust)
+            };
+            OpenConnection::open(Route { host, port, proxy, addresses, tls, context })
+        })
+        .await?;
+        Ok(Connection { open, request: encoded })
+    }
+
+    /// The bytes of an exchange's request. The connection serves it alone.
+    fn encode_exchange(
+        &self,
+        url: &Url,
+        request: &Request,
+        context: &Context,
+    ) -> Result<Zeroizing<Vec<u8>>, TransportError> {
+        let refuse = || {
+            let why = "the request holds characters that none may have";
+            context.unsent(TransportFailure::Refused(why.to_owned()))
+        };
+        let agent = self.user_agent.to_str().map_err(|_| refuse())?;
+        let form = Zeroizing::new(encode(&request.form));
+        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let (path, host, length) = (url.path(), &context.host, form.len());
+        let head = format!(
+            "POST {path}{query} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\n\
+             Accept: application/json\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+             Content-Length: {length}\r\nConnection: close\r\n\r\n"
+        );
+        let mut bytes = Zeroizing::new(Vec::with_capacity(head.len() + length));
+        bytes.extend_from_slice(head.as_bytes());
+        bytes.extend_from_slice(form.as_bytes());
+        Ok(bytes)
     }
 
     /// Sends a request and reads the answer to its end, whatever its status. A redirect is an
     /// answer like others: it is returned and not followed.
     pub(crate) async fn send(&self, request: Request) -> Result<Response, TransportError> {
-        let (url, context) = self.admit(&request)?;
-        let way = Way {
-            fresh: request.purpose == Purpose::Exchange,
-            loopback: is_loopback(&url),
-            plain: url.scheme() == "http",
-        };
+        if request.purpose == Purpose::Exchange {
+            let (response, ()) = self.connect(&request).await?.send(|_| ()).await?;
+            return Ok(response);
+        }
+        let (url, mut context) = self.admit(&request)?;
+        context.proxy = through(&url).as_ref().map(Proxy::shown);
+        let way = Way { loopback: is_loopback(&url), plain: url.scheme() == "http" };
         let client = self.client(way).map_err(|error| {
             let why =
                 std::error::Error::source(&error).map_or_else(String::new, ToString::to_string);
@@ -138,9 +228,6 @@ impl HttpClient {
             .policy
             .check(&url)
             .map_err(|error| context.unsent(TransportFailure::Refused(error.to_string())))?;
-        if !is_loopback(&url) {
-            context.proxy = proxy_for(&host, |name| std::env::var(name).ok());
-        }
         Ok((url, context))
     }
 
@@ -165,9 +252,6 @@ impl HttpClient {
             .connect_timeout(self.settings.connect_timeout)
             .tls_version_min(reqwest::tls::Version::TLS_1_2)
             .dns_resolver(Resolver);
-        if way.fresh {
-            builder = builder.pool_max_idle_per_host(0);
-        }
         if way.loopback {
             builder = builder.no_proxy();
         }
@@ -196,7 +280,36 @@ async fn exchange(
         outgoing = authorize(outgoing, token);
     }
     let answer = outgoing.send().await.map_err(|error| context.judge(&error))?;
-    read(answer, request.purpose, context).await
+    read(answer, context).await
+}
+
+/// The proxy on the way to an address; never one to this machine itself.
+fn through(url: &Url) -> Option<Proxy> {
+    if is_loopback(url) { None } else { proxy_for(url, &Matcher::from_env()) }
+}
+
+fn port_of(url: &Url) -> u16 {
+    url.port_or_known_default().unwrap_or(443)
+}
+
+/// TLS 1.2 or newer, and whom the machine trusts.
+fn trust(known: &OnceLock<Arc<ClientConfig>>) -> Result<Arc<ClientConfig>, rustls::Error> {
+    if let Some(config) = known.get() {
+        return Ok(Arc::clone(config));
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_platform_verifier()?
+        .with_no_client_auth();
+    Ok(Arc::clone(known.get_or_init(|| Arc::new(config))))
+}
+
+async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+    }
 }
 
 /// RFC 6750 section 2.1; the header is marked as sensitive, so that nothing prints it.
@@ -216,13 +329,9 @@ fn encode(form: &[(&'static str, SecretString)]) -> String {
 
 async fn read(
     mut answer: reqwest::Response,
-    purpose: Purpose,
     context: &Context,
 ) -> Result<Response, TransportError> {
-    let limit = match purpose {
-        Purpose::Exchange => EXCHANGE_LIMIT,
-        Purpose::Question => QUESTION_LIMIT,
-    };
+    let limit = QUESTION_LIMIT;
     let too_large = || context.sent(TransportFailure::TooLarge(limit));
     let announced =
         answer.content_length().map(|length| usize::try_from(length).unwrap_or(usize::MAX));

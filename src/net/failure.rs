@@ -5,8 +5,6 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use url::Url;
-
 use crate::domain::http::{TransportError, TransportFailure};
 use crate::domain::text;
 
@@ -35,7 +33,30 @@ impl Context {
 
     /// The deadline passed.
     pub(super) fn timed_out(&self) -> TransportError {
-        self.sent(TransportFailure::Timeout(seconds(self.deadline)))
+        self.sent(self.too_late())
+    }
+
+    /// The deadline, as a failure.
+    pub(super) fn too_late(&self) -> TransportFailure {
+        TransportFailure::Timeout(seconds(self.deadline))
+    }
+
+    /// Nobody answered the attempt to connect.
+    pub(super) fn no_connection(&self) -> String {
+        format!("no connection within {} s", seconds(self.connect_timeout))
+    }
+
+    /// Nobody answered the question for the address.
+    pub(super) fn no_dns(&self) -> String {
+        format!("DNS did not answer within {} s", seconds(self.connect_timeout))
+    }
+
+    /// The name of the host, or of the proxy before it, does not resolve.
+    pub(super) fn unknown_host(&self) -> TransportFailure {
+        match &self.proxy {
+            Some(proxy) => TransportFailure::Proxy(proxy.clone()),
+            None => TransportFailure::UnknownHost,
+        }
     }
 
     /// Judges an error of sending or reading. Only what failed before there was a connection
@@ -65,10 +86,7 @@ impl Context {
             Some(proxy) if is_tunnel || !is_tls => TransportFailure::Proxy(proxy.clone()),
             _ if is_tls => TransportFailure::Tls(innermost),
             _ if error.is_dns() => TransportFailure::UnknownHost,
-            _ if error.is_timeout() => TransportFailure::Connect(format!(
-                "no connection within {} s",
-                seconds(self.connect_timeout)
-            )),
+            _ if error.is_timeout() => TransportFailure::Connect(self.no_connection()),
             _ => TransportFailure::Connect(innermost),
         }
     }
@@ -94,62 +112,4 @@ fn is_invalid_data(cause: &(dyn Error + 'static)) -> bool {
 
 fn seconds(span: Duration) -> u64 {
     span.as_secs().max(1)
-}
-
-/// The proxy for an https host by the environment's words, to be named in a message. `variable`
-/// looks an environment variable up.
-pub(super) fn proxy_for(host: &str, variable: impl Fn(&str) -> Option<String>) -> Option<String> {
-    let first = |names: &[&str]| {
-        names.iter().find_map(|name| variable(name).filter(|value| !value.trim().is_empty()))
-    };
-    let proxy = first(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])?;
-    let exempt = first(&["NO_PROXY", "no_proxy"]).unwrap_or_default();
-    if exempt.split(',').any(|entry| covers(entry.trim(), host)) {
-        return None;
-    }
-    let with_scheme = if proxy.contains("://") { proxy } else { format!("http://{proxy}") };
-    let url = Url::parse(with_scheme.trim()).ok()?;
-    let name = text::clean(url.host_str()?);
-    Some(url.port().map_or_else(|| name.clone(), |port| format!("{name}:{port}")))
-}
-
-/// Whether an entry of `NO_PROXY` covers a host: all, the same, or a domain above it.
-fn covers(entry: &str, host: &str) -> bool {
-    let domain = entry.trim_start_matches('.').to_ascii_lowercase();
-    entry == "*"
-        || (!domain.is_empty()
-            && host
-                .strip_suffix(&domain)
-                .is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_proxy_is_named_without_its_password_and_only_where_it_is_on_the_way() {
-        let table = [
-            (None, None, None),
-            (
-                Some("http://user:hunter2@proxy.acme.example:3128"),
-                None,
-                Some("proxy.acme.example:3128"),
-            ),
-            (Some("proxy.acme.example:3128"), None, Some("proxy.acme.example:3128")),
-            (Some("http://proxy"), Some("localhost, salesforce.com"), None),
-            (Some("http://proxy"), Some(".my.salesforce.com"), None),
-            (Some("http://proxy"), Some("*"), None),
-            (Some("http://proxy"), Some("lesforce.com,"), Some("proxy")),
-            (Some("  "), None, None),
-        ];
-        for (https_proxy, no_proxy, expected) in table {
-            let variable = |name: &str| match name {
-                "https_proxy" => https_proxy.map(str::to_owned),
-                "NO_PROXY" => no_proxy.map(str::to_owned),
-                _ => None,
-            };
-            assert_eq!(proxy_for("acme.my.salesforce.com", variable).as_deref(), expected);
-        }
-    }
 }

@@ -1,12 +1,15 @@
 //! The wire: the only place that opens a connection to Salesforce, and the only one that names
-//! `reqwest`.
+//! `reqwest` (for questions) and `rustls` (for exchanges).
 //!
 //! It carries [`Request`](crate::domain::http::Request)s and knows nothing of OAuth. The host
 //! policy is asked here once more, as the last thing before the socket. The engine is its only
 //! caller.
 
+mod answer;
 mod client;
+mod connection;
 mod failure;
+mod proxy;
 mod resolve;
 
 pub(crate) use client::{ClientError, DEFAULT_CONNECT_TIMEOUT, HttpClient, Settings};

@@ -16,13 +16,9 @@ pub(super) struct Resolver;
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let host = name.as_str().trim_end_matches('.').to_ascii_lowercase();
+        let host = name.as_str().to_owned();
         Box::pin(async move {
-            let addresses: Vec<SocketAddr> = if is_localhost(&host) {
-                loopback_addresses().to_vec()
-            } else {
-                tokio::net::lookup_host((host.as_str(), 0)).await?.collect()
-            };
+            let addresses = addresses(&host, 0).await?;
             if addresses.is_empty() {
                 return Err(UnknownName.into());
             }
@@ -31,14 +27,22 @@ impl Resolve for Resolver {
     }
 }
 
+/// The addresses of a host, the preferred one first.
+pub(super) async fn addresses(host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
+    let host = host.trim_end_matches('.').trim_start_matches('[').trim_end_matches(']');
+    let host = host.to_ascii_lowercase();
+    if is_localhost(&host) {
+        return Ok(loopback_addresses().map(|ip| SocketAddr::new(ip, port)).to_vec());
+    }
+    Ok(tokio::net::lookup_host((host.as_str(), port)).await?.collect())
+}
+
 fn is_localhost(host: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost")
 }
 
-/// Both loopback addresses; port 0 stands for the port of the URL.
-fn loopback_addresses() -> [SocketAddr; 2] {
+fn loopback_addresses() -> [IpAddr; 2] {
     [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]
-        .map(|address| SocketAddr::new(address, 0))
 }
 
 #[cfg(test)]
@@ -50,7 +54,7 @@ mod tests {
         for host in ["localhost", "LOCALHOST", "acme.my.localhost", "test.localhost."] {
             let name = host.parse().unwrap();
             let addresses: Vec<SocketAddr> = Resolver.resolve(name).await.unwrap().collect();
-            assert_eq!(addresses, loopback_addresses(), "{host}");
+            assert_eq!(addresses, loopback_addresses().map(|ip| SocketAddr::new(ip, 0)), "{host}");
         }
         assert!(!is_localhost("evillocalhost"));
     }

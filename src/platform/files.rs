@@ -232,6 +232,18 @@ pub(crate) fn open_private_file(path: &Path) -> Result<File, FileError> {
     open_checked(path, OpenOptions::new().read(true).write(true))
 }
 
+/// Opens a private file, which is made where it is missing.
+pub(crate) fn open_or_create_private_file(path: &Path) -> Result<File, FileError> {
+    match open_private_file(path) {
+        Err(error) if error.is_missing() => match create_private_file(path) {
+            // Somebody else was faster.
+            Err(error) if error.is_there_already() => open_private_file(path),
+            created => created,
+        },
+        opened => opened,
+    }
+}
+
 /// The content of a private file of at most `limit` bytes; `None` when there is none.
 pub(crate) fn read_private_file(
     path: &Path,

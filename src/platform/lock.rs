@@ -17,23 +17,23 @@ impl LockFile {
     /// Takes the lock at `path` if nobody has it; `None` when somebody does. The file is made
     /// where it is missing (0600) and stays, for a lock on a removed name would lock nothing.
     pub(crate) fn try_acquire(path: &Path) -> Result<Option<Self>, FileError> {
-        let file = match files::open_private_file(path) {
-            Err(error) if error.is_missing() => match files::create_private_file(path) {
-                Err(FileError::System { source, .. })
-                    if source.kind() == std::io::ErrorKind::AlreadyExists =>
-                {
-                    files::open_private_file(path)?
-                }
-                created => created?,
-            },
-            opened => opened?,
-        };
+        let file = files::open_or_create_private_file(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Self { _file: file })),
+            Ok(()) if is_still_at(&file, path)? => Ok(Some(Self { _file: file })),
+            // It was removed or replaced between opening and locking: a lock on it locks nothing.
+            Ok(()) => Ok(None),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(files::system("can't lock", path)(error)),
         }
     }
+}
+
+/// Whether the name still leads to the file that was opened.
+fn is_still_at(file: &File, path: &Path) -> Result<bool, FileError> {
+    use std::os::unix::fs::MetadataExt;
+    let opened = file.metadata().map_err(files::system("can't look at", path))?;
+    Ok(std::fs::metadata(path)
+        .is_ok_and(|named| (named.dev(), named.ino()) == (opened.dev(), opened.ino())))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 pub(crate) mod durable;
 pub(crate) mod files;
 pub(crate) mod harden;
+pub(crate) mod inbox;
 pub(crate) mod lock;
 pub(crate) mod secret_file;
 pub(crate) mod terminal;

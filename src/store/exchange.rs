@@ -82,6 +82,35 @@ impl Store {
             .map_err(Error::from)
     }
 
+    /// Whether an exchange of a credential was begun and is not settled.
+    pub(crate) fn has_intent(&self, credential: RecordId) -> Result<bool, Error> {
+        Ok(self
+            .connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM intent WHERE credential_id = ?1)")?
+            .query_row([credential.0], |row| row.get(0))?)
+    }
+
+    /// The credentials that have an exchange which was begun and is not settled.
+    pub(crate) fn open_exchanges(&self) -> Result<Vec<RecordId>, Error> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT DISTINCT credential_id FROM intent")?;
+        let rows = statement.query_map([], |row| Ok(RecordId(row.get(0)?)))?;
+        rows.map(|row| row.map_err(Error::from)).collect()
+    }
+
+    /// Keeps a token set that came too late to be active; an open intent stays.
+    pub(crate) fn insert_orphan(
+        &mut self,
+        credential: RecordId,
+        token: &TokenRow,
+        entry: &AuditEntry,
+    ) -> Result<(), Error> {
+        self.write(|transaction| {
+            super::token::insert(transaction, credential, token)?;
+            append(transaction, entry)
+        })
+    }
+
     /// Commits an intent before its request may leave.
     pub(crate) fn begin_exchange(
         &mut self,

@@ -77,6 +77,18 @@ impl Key {
     }
 }
 
+/// What one seal needs of the system, had before there is anything to seal. Good for one seal.
+pub(crate) struct SealPreparation(XNonce);
+
+impl SealPreparation {
+    /// Asks the system for its random numbers.
+    pub(crate) fn new() -> Result<Self, Error> {
+        let mut nonce = XNonce::default();
+        getrandom::fill(&mut nonce).map_err(|error| Error::Sealing(error.to_string()))?;
+        Ok(Self(nonce))
+    }
+}
+
 /// The open data key: what seals, and while a key rotation runs also what sealed before.
 ///
 /// Wiped when it is dropped; its Debug shows the ID alone.
@@ -106,8 +118,18 @@ impl DataKey {
 
     /// Seals a value to its place. Fails only when the system has no randomness.
     pub(crate) fn seal(&self, plain: &[u8], place: &Place<'_>) -> Result<Vec<u8>, Error> {
-        let mut nonce = XNonce::default();
-        getrandom::fill(&mut nonce).map_err(|error| Error::Sealing(error.to_string()))?;
+        self.seal_prepared(SealPreparation::new()?, plain, place)
+    }
+
+    /// Seals a value with what was had of the system before.
+    #[expect(clippy::needless_pass_by_value, reason = "it is good for one seal")]
+    pub(crate) fn seal_prepared(
+        &self,
+        preparation: SealPreparation,
+        plain: &[u8],
+        place: &Place<'_>,
+    ) -> Result<Vec<u8>, Error> {
+        let nonce = preparation.0;
         let aad = place.associated_data();
         let sealed = cipher(&self.current)
             .encrypt(&nonce, Payload { msg: plain, aad: &aad })

@@ -36,7 +36,8 @@ pub(super) const SELECT: &str = "
       JOIN connection n ON n.id = c.connection_id
       LEFT JOIN pending_edit p ON p.credential_id = c.id
       LEFT JOIN token_set t ON t.credential_id = c.id AND t.role = 'active'
-      LEFT JOIN intent i ON i.credential_id = c.id AND i.operation = 'refresh'
+      LEFT JOIN intent i ON i.credential_id = c.id
+           AND i.operation = CASE WHEN t.id IS NULL THEN 'sign_in' ELSE 'refresh' END
       LEFT JOIN authorization a ON a.id = (SELECT y.id FROM authorization y
            WHERE y.credential_id = c.id ORDER BY y.started_at DESC LIMIT 1)
       LEFT JOIN access_test k ON k.id = (SELECT max(z.id) FROM access_test z

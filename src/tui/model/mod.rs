@@ -122,6 +122,8 @@ pub(crate) struct Model {
     pub(crate) jobs: Jobs,
     /// What was said.
     pub(crate) notices: Notices,
+    /// What must not be overlooked, and whose it is; it lies over everything.
+    pub(crate) alarm: Option<(JobId, String)>,
     /// Whether the line of keys is shown.
     pub(crate) bar: bool,
     /// Whom one can sign in as in the demo; empty outside it.
@@ -155,6 +157,7 @@ impl Model {
             screens: Vec::new(),
             jobs: Jobs::default(),
             notices: Notices::default(),
+            alarm: None,
             bar: true,
             demo_accounts: Vec::new(),
             list_again: false,
@@ -176,9 +179,13 @@ impl Model {
                 effects
             }
             Message::Key(key) => match keymap::anywhere(key) {
+                Some(Intent::Redraw) => vec![Effect::Redraw],
+                // Whatever is pressed, the program must not end now.
+                _ if self.alarm.is_some() => Vec::new(),
                 Some(intent) => self.act(intent),
                 None => self.key(key),
             },
+            Message::Paste(_) if self.alarm.is_some() => Vec::new(),
             Message::Paste(pasted) => self.paste(&pasted),
             Message::Resize(size) => {
                 self.size = size;
@@ -312,10 +319,17 @@ impl Model {
                 self.say(Tone::Plain, note, "");
                 Vec::new()
             }
-            Event::Done(result) => match self.jobs.end(job) {
-                Some(ended) => self.done(ended.operation, result),
-                None => Vec::new(),
-            },
+            Event::Alarm(text) => {
+                self.alarm = Some((job, text));
+                Vec::new()
+            }
+            Event::Done(result) => {
+                self.alarm.take_if(|(alarmed, _)| *alarmed == job);
+                match self.jobs.end(job) {
+                    Some(ended) => self.done(ended.operation, result),
+                    None => Vec::new(),
+                }
+            }
         }
     }
 

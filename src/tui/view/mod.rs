@@ -42,6 +42,13 @@ fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<Position> {
         page.text(0, &format!("this is {width} x {height}"), page.theme.plain());
         return None;
     }
+    if let Some((_, alarm)) = &model.alarm {
+        let mut page = Page::new(buffer, area, model.look);
+        page.text(1, "DO NOT END THIS PROGRAM", page.theme.wrong());
+        page.gap();
+        page.text(1, alarm, page.theme.plain());
+        return None;
+    }
     let Some(screen) = model.screens.last() else {
         return dashboard::draw(model, buffer);
     };

@@ -99,18 +99,26 @@ pub(crate) fn next_step(credential: &Credential, now: UnixMillis, zone: &TimeZon
         State::Ready => "nothing to do".to_owned(),
         State::Limited => remedy.unwrap_or("let the org's admin allow the API").to_owned(),
         State::Unreachable => "the token is kept; t tries again".to_owned(),
-        State::Uncertain => match &credential.intent {
-            Some(intent) => format!(
-                "a refresh was cut off at {}: t tells whether the token still works",
-                day_and_clock(intent.started_at, now, zone)
-            ),
-            None => "t tells whether the token still works".to_owned(),
-        },
+        State::Uncertain => uncertain_step(credential, now, zone),
         State::Misconfigured => remedy.unwrap_or("let the org's admin look at the app").to_owned(),
         State::NeedsSetup => {
             let cause = credential.cause(now).unwrap_or(Cause::Unknown);
             format!("{}: s sets up the OAuth token", cause_in_full(cause))
         }
+    }
+}
+
+/// What was cut off and when, how long the token serves on, and the key that goes on.
+fn uncertain_step(credential: &Credential, now: UnixMillis, zone: &TimeZone) -> String {
+    let when = credential.intent.as_ref().map(|intent| day_and_clock(intent.started_at, now, zone));
+    let when = when.map(|when| format!(" at {when}")).unwrap_or_default();
+    match &credential.token {
+        None => format!("a sign-in{when} was cut off: s signs in again"),
+        Some(token) if token.expiry.at > now => format!(
+            "a refresh{when} was cut off; the token serves until {}: t tests it",
+            day_and_clock(token.expiry.at, now, zone)
+        ),
+        Some(_) => format!("a refresh{when} was cut off: t tries once more, s signs in again"),
     }
 }
 
