@@ -72,8 +72,9 @@ impl AnswerBuffer {
         }
     }
 
-    /// Reads an answer to its end, as it comes from `stream`.
-    pub(super) fn read(mut self, stream: &mut impl Read) -> Result<Response, AnswerError> {
+    /// Reads an answer to its end, as it comes from `stream`. Gives no memory back: that is a call
+    /// to the system.
+    pub(super) fn read(&mut self, stream: &mut impl Read) -> Result<Response, AnswerError> {
         let head = self.read_final_head(stream)?;
         let has_no_body = matches!(head.status, 204 | 304);
         let framing = if has_no_body { Framing::Length(0) } else { head.framing };
@@ -99,13 +100,16 @@ impl AnswerBuffer {
             status: head.status,
             content_type: head.content_type,
             location: head.location,
-            body: self.body,
+            body: std::mem::take(&mut self.body),
         })
     }
 
     /// Reads the head of a tunnel's answer (RFC 9110 section 9.3.6): its status, when nothing
     /// follows it.
-    pub(super) fn read_tunnel_status(mut self, stream: &mut impl Read) -> Result<u16, AnswerError> {
+    pub(super) fn read_tunnel_status(
+        &mut self,
+        stream: &mut impl Read,
+    ) -> Result<u16, AnswerError> {
         let head = self.read_final_head(stream)?;
         let is_open = (200..300).contains(&head.status);
         if is_open && self.filled > head.length {

@@ -88,12 +88,7 @@ impl Connection {
         keep: impl FnOnce(&Response) -> K + Send + 'static,
     ) -> Result<(Response, K), TransportError> {
         let Self { open, request } = self;
-        run_blocking(move || {
-            let response = open.send(&request, EXCHANGE_LIMIT)?;
-            let kept = keep(&response);
-            Ok((response, kept))
-        })
-        .await
+        run_blocking(move || open.send(&request, EXCHANGE_LIMIT, keep)).await
     }
 }
 

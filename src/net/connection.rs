@@ -182,20 +182,21 @@ impl OpenConnection {
         socket.set_nonblocking(false).is_ok() && is_open
     }
 
-    /// Sends `request` in one write and reads the answer to its end, at most `limit` bytes. Blocks
-    /// for at most the deadline. A connection that was closed while it waited is opened once more,
-    /// for nothing was sent on it.
-    pub(super) fn send(
+    /// Sends `request` in one write, reads the answer to its end, at most `limit` bytes, and gives
+    /// it to `keep` before anything else is done. Blocks for at most the deadline. A connection that
+    /// was closed while it waited is opened once more, for nothing was sent on it.
+    pub(super) fn send<K>(
         mut self,
         request: &Zeroizing<Vec<u8>>,
         limit: usize,
-    ) -> Result<Response, TransportError> {
+        keep: impl FnOnce(&Response) -> K,
+    ) -> Result<(Response, K), TransportError> {
         if !self.is_open() {
             self.link = self.route.connect()?;
         }
         let Self { link, route: Route { context, .. } } = &mut self;
         // All that takes memory or a setting is done before the first byte leaves.
-        let buffer = AnswerBuffer::new(limit);
+        let mut buffer = AnswerBuffer::new(limit);
         let span = context.deadline;
         let before = link.wire().written;
         let sent = link.wire().allow(span).and_then(|()| {
@@ -211,7 +212,7 @@ impl OpenConnection {
             };
             return Err(if left { context.sent(failure) } else { context.unsent(failure) });
         }
-        buffer.read(link).map_err(|error| {
+        let response = buffer.read(link).map_err(|error| {
             context.sent(match error {
                 AnswerError::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
                     context.too_late()
@@ -220,7 +221,9 @@ impl OpenConnection {
                 AnswerError::TooLarge => TransportFailure::TooLarge(limit),
                 AnswerError::Malformed => TransportFailure::NotHttp,
             })
-        })
+        })?;
+        let kept = keep(&response);
+        Ok((response, kept))
     }
 }
 

@@ -9,13 +9,12 @@
 )]
 
 #[path = "../common/mod.rs"]
+#[expect(dead_code, reason = "the other test crates use the rest")]
 mod common;
 
 mod browser;
 mod canary;
 mod drain;
-mod kills;
-mod processes;
 mod terminal;
 
 use std::io::Write;

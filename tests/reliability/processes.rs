@@ -8,9 +8,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::common::{Home, PUBLIC_APP, Run, STATIC_APP, Simulator, config, run, set_mode, until};
+use crate::{ANA, assert_sound};
 
 const TOKEN_PATH: &str = "/services/oauth2/token";
-const ANA: &str = "ana@acme.example";
 
 /// A simulated Salesforce and a home with the tested credential `acme`.
 fn ready() -> (Simulator, Home) {
@@ -74,17 +74,8 @@ fn send(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
 
-/// What the store answers when SQLite is asked whether it is sound.
-pub(crate) fn assert_sound(home: &Home) {
-    let store = rusqlite::Connection::open(home.path().join("orgkey.db")).unwrap();
-    let word: String = store.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
-    assert_eq!(word, "ok");
-    let mut broken = store.prepare("PRAGMA foreign_key_check").unwrap();
-    assert!(broken.query([]).unwrap().next().unwrap().is_none(), "a row refers to nothing");
-}
-
 /// Runs all of these at once; each is arguments and standard input.
-fn at_once(home: &Home, all: &[(Vec<&str>, &str)]) -> Vec<Run> {
+pub(crate) fn at_once(home: &Home, all: &[(Vec<&str>, &str)]) -> Vec<Run> {
     std::thread::scope(|scope| {
         let running: Vec<_> = all
             .iter()
