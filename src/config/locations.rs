@@ -94,6 +94,11 @@ impl Locations {
         self.state.join("inbox")
     }
 
+    /// Room that is held back on the disk of the store.
+    pub(crate) fn ballast_file(&self) -> PathBuf {
+        self.data.join("ballast")
+    }
+
     /// The log.
     pub(crate) fn log_file(&self) -> PathBuf {
         self.state.join("orgkey.log")

@@ -58,7 +58,7 @@ impl Engine {
         let detail = format!("{} token sets", sets.len());
         let entry = self.audit_of(AuditEvent::CredentialDeleted, address, detail, reason);
         let debts = owed.clone();
-        self.store.call(move |store| store.delete_credential(id, &debts, &entry)).await?;
+        self.call_with_room(move |store| store.delete_credential(id, &debts, &entry)).await?;
         let Some(key) = key else { return Ok(Revocation::NothingToRevoke) };
         let mut result = Revocation::Confirmed;
         for debt in &owed {

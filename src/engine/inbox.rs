@@ -10,7 +10,7 @@ use crate::engine::seal::{AnswerPlace, TokenEndpoint};
 use crate::engine::{Engine, Reporter};
 use crate::platform::files::FileError;
 use crate::platform::inbox::{Inbox, Slot, Waiting};
-use crate::store::IntentOperation;
+use crate::store::{self, IntentOperation};
 use crate::vault::data_key::SealPreparation;
 use crate::vault::error::Error as Vault;
 
@@ -117,7 +117,7 @@ impl Engine {
         let inbox = self.inbox();
         let place = AnswerPlace { table: table(operation), credential, generation, endpoint };
         run_blocking(move || {
-            let slot = inbox.claim()?;
+            let slot = inbox.claim().map_err(no_room)?;
             Ok(AnswerSlot { slot, inbox, key, operation, place })
         })
         .await
@@ -224,6 +224,19 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// A full disk is the store's matter, whichever file met it: nothing was sent yet.
+fn no_room(error: FileError) -> Error {
+    match &error {
+        FileError::System { source, .. } if is_full(source) => store::Error::Full.into(),
+        _ => error.into(),
+    }
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 async fn clear(waiting: Waiting) -> Result<(), Error> {

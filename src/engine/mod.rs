@@ -49,6 +49,8 @@ use crate::domain::record::RecordId;
 use crate::domain::text;
 use crate::net::{self, HttpClient};
 use crate::platform;
+use crate::platform::ballast::Ballast;
+use crate::store;
 use crate::store::owner::StoreThread;
 use crate::store::{CredentialRow, Durability, Store};
 use crate::vault::key_files::KeyFiles;
@@ -301,6 +303,20 @@ impl Engine {
         Ok(self.store.call(move |store| store.credential(id)).await?)
     }
 
+    /// Lets the store do what gives room, also where the disk has none: what was held back for it is
+    /// given up then.
+    async fn call_with_room<T: Send + 'static>(
+        &self,
+        work: impl Fn(&mut Store) -> Result<T, store::Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let ballast = Ballast::new(self.settings.locations.ballast_file());
+        let call = move |store: &mut Store| match work(store) {
+            Err(store::Error::Full) if ballast.give_up() => work(store),
+            done => done,
+        };
+        Ok(self.store.call(call).await?)
+    }
+
     /// The one HTTP client, made at its first use: reading the system's certificates takes time
     /// that a command without network does not spend.
     fn http(&self) -> Result<&HttpClient, Error> {
@@ -346,7 +362,23 @@ fn open_store(locations: &Locations, durability: Durability) -> Result<Store, Er
         Err(error) if error.is_there_already() => platform::files::check_private(&path)?,
         Err(error) => return Err(error.into()),
     }
-    Ok(Store::open(&path, durability, platform::who::host_mark)?)
+    let ballast = Ballast::new(locations.ballast_file());
+    let open = || Store::open(&path, durability, platform::who::host_mark);
+    let store = match open() {
+        Err(error)
+            if Error::from(error.clone()).storage().is_some() && ballast.give_up_if_full() =>
+        {
+            open()?
+        }
+        opened => {
+            let store = opened?;
+            if durability == Durability::Full {
+                ballast.take();
+            }
+            store
+        }
+    };
+    Ok(store)
 }
 
 /// How the HTTP client is made: what the configuration says, within the program's own limits.

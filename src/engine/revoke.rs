@@ -96,12 +96,12 @@ impl Engine {
             Ok(_) => {
                 let subject = owed.address.to_string();
                 let entry = self.audit_of(AuditEvent::Revoked, subject, account_of(owed), None);
-                self.store.call(move |store| store.settle_revocation(id, &entry)).await?;
+                self.call_with_room(move |store| store.settle_revocation(id, &entry)).await?;
                 Ok(Revocation::Confirmed)
             }
             Err(fault) => {
                 let message = fault.message();
-                self.store.call(move |store| store.postpone_revocation(id, &message)).await?;
+                self.call_with_room(move |store| store.postpone_revocation(id, &message)).await?;
                 Ok(Revocation::Owed)
             }
         }

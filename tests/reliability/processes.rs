@@ -355,6 +355,82 @@ fn a_signal_in_mid_exchange_is_acted_on_after_the_commit() {
 }
 
 #[test]
+fn a_holder_that_is_stopped_is_waited_for_and_goes_on_where_it_was() {
+    let (simulator, home) = ready();
+    let old = token(&home);
+    spoil_refresh(&simulator, &json!({ "delay_after_ms": 300 }));
+    let first = start_refresh(&simulator, &home, &old);
+    send(&first, Signal::STOP);
+    until("the answer to be sent", || exchanges(&simulator).iter().all(|e| !e["sent"].is_null()));
+    // It is neither over nor given up: what lives is served, and nobody spends it a second time.
+    assert_eq!(token(&home), old);
+    let mut second = start_token(&home, &old);
+    let mut words = std::io::BufReader::new(second.stderr.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut words, &mut line).unwrap();
+    assert!(line.contains("another process"), "{line}");
+    send(&first, Signal::CONT);
+    let (first, second) = (first.wait_with_output().unwrap(), second.wait_with_output().unwrap());
+    assert!(first.status.success() && second.status.success(), "{first:?} {second:?}");
+    assert_eq!(first.stdout, second.stdout);
+    assert_eq!((simulator.count("refreshes"), simulator.count("replays")), (1, 0));
+    assert_eq!(home.shown("acme")["state"], "ready");
+}
+
+#[test]
+fn a_stopped_holder_that_was_overtaken_throws_nothing_away_and_replaces_nothing() {
+    let (simulator, home) = ready();
+    let old = token(&home);
+    spoil_refresh(&simulator, &json!({ "delay_after_ms": 300 }));
+    let first = start_refresh(&simulator, &home, &old);
+    send(&first, Signal::STOP);
+    until("the answer to be sent", || exchanges(&simulator).iter().all(|e| !e["sent"].is_null()));
+    // Somebody removes the lock, against all advice, and signs in anew.
+    std::fs::remove_dir_all(home.path().join("locks")).unwrap();
+    home.set_up(&simulator, "acme", ANA).ok();
+    let new = token(&home);
+    send(&first, Signal::CONT);
+    let first = first.wait_with_output().unwrap();
+    assert!(first.status.success(), "{first:?}");
+    assert_eq!(String::from_utf8(first.stdout).unwrap().trim(), new, "what is active is served");
+    let orphans = "SELECT count(*) FROM token_set WHERE role = 'orphan'";
+    assert_eq!(crate::number(&home, orphans), 1);
+    assert_eq!(home.shown("acme")["state"], "ready");
+    assert_ne!(other_than(&home, &new).ok().stdout.trim(), new);
+    assert_eq!(simulator.count("replays"), 0);
+    assert_sound(&home);
+}
+
+#[test]
+fn a_rotation_waits_for_the_disk_three_times() {
+    if !crate::installed(&["strace"], "the syncs of a rotation") {
+        return;
+    }
+    let (simulator, home) = ready();
+    let old = token(&home);
+    // As long as somebody has the store open, its log stays: no sync is for that.
+    let open = crate::store(&home);
+    let _: i64 = open.query_row("SELECT count(*) FROM meta", [], |row| row.get(0)).unwrap();
+    other_than(&home, &old).ok();
+    let old = token(&home);
+    let trace = home.outside().join("trace");
+    let command = home.command(&["token", "acme", "--not", "-"]);
+    let mut traced = std::process::Command::new("strace");
+    traced.args(["-f", "-qq", "-y", "-e", "trace=fsync,fdatasync,sync_file_range,msync", "-o"]);
+    traced.arg(&trace).arg(command.get_program()).args(command.get_args()).env_clear();
+    for (name, value) in command.get_envs() {
+        traced.env(name, value.unwrap_or_default());
+    }
+    run(traced, &old).ok();
+    let lines = std::fs::read_to_string(trace).unwrap();
+    let of = |file: &str| lines.lines().filter(|line| line.contains(file)).count();
+    // The folder once in each process's life; of the log, the last is the hand-out's own.
+    assert_eq!((of("/inbox>"), of("/orgkey.db-wal>"), of("/orgkey>")), (1, 2 + 1, 1), "{lines}");
+    assert_eq!(lines.lines().count(), 5, "{lines}");
+    assert_eq!(simulator.count("refreshes"), 2);
+}
+
+#[test]
 fn a_signal_while_waiting_for_another_process_ends_at_once() {
     let (simulator, home) = ready();
     let old = token(&home);

@@ -9,6 +9,9 @@ use crate::common::{Home, Run, run};
 /// More occurrences of one call than any command here has in one thread.
 const LIMIT: usize = 2000;
 
+/// Calls to the file that the answer goes through.
+const FILE_CALLS: [&str; 3] = ["fdatasync@inbox", "pread64@inbox", "pwrite64@inbox"];
+
 /// A command with what it reads.
 pub struct Subject<'a> {
     /// Arguments.
@@ -63,11 +66,18 @@ impl Subject<'_> {
         // What starts it is not the program yet; what ends it has nothing after it.
         counts.remove("execve");
         assert!(counts.len() > 20, "a trace of something else: {counts:?}");
-        counts.into_keys().collect()
+        let of_files = FILE_CALLS.map(str::to_owned);
+        counts.into_keys().chain(of_files).collect()
     }
 
-    /// Runs it with a blow at the `n`-th such call of any of its threads.
+    /// Runs it with a blow at the `n`-th such call of any of its threads. `call` may be one to a
+    /// file of the home alone, as in `pwrite64@inbox`: each thread counts for itself, so that a
+    /// thread's first call would hide behind another's.
     pub fn hit(&self, home: &Home, blow: Blow, call: &str, n: usize) -> Hit {
+        let (call, file) = match call.split_once('@') {
+            Some((call, file)) => (call, Some(home.path().join(file))),
+            None => (call, None),
+        };
         let trace = home.outside().join("trace");
         let what = match blow {
             Blow::Kill => "signal=KILL".to_owned(),
@@ -80,7 +90,10 @@ impl Subject<'_> {
             format!("trace={call}"),
             "-e".into(),
             format!("inject={call}:{what}:when={n}"),
-        ];
+        ]
+        .into_iter()
+        .chain(file.into_iter().flat_map(|file| ["-P".into(), file.display().to_string()]))
+        .collect::<Vec<_>>();
         let run = self.traced(home, &options);
         let met = match blow {
             Blow::Kill => run.status == 137,

@@ -8,7 +8,7 @@ use crate::sweep::{Blow, Subject, each_point};
 use crate::{ANA, approvals, assert_sound, installed, number, say, settle};
 
 /// System calls by which a refresh changes the disk, or is heard outside.
-const TELLING_CALLS: [&str; 12] = [
+const TELLING_CALLS: [&str; 13] = [
     "connect",
     "fdatasync",
     "flock",
@@ -16,6 +16,7 @@ const TELLING_CALLS: [&str; 12] = [
     "ftruncate",
     "munmap",
     "pwrite64",
+    "pwrite64@inbox",
     "recvfrom",
     "sendto",
     "setsockopt",
@@ -129,7 +130,10 @@ fn a_disk_that_refuses_one_write_of_a_refresh_loses_no_token() {
     if !installed(&["strace"], "errors of the disk in a refresh") {
         return;
     }
-    let met = sweep_refresh(Blow::Error("ENOSPC"), Some(&["pwrite64", "fdatasync", "fsync"]));
+    let met = sweep_refresh(
+        Blow::Error("ENOSPC"),
+        Some(&["pwrite64", "pwrite64@inbox", "fdatasync", "fsync"]),
+    );
     assert!(met.committed > 0 && met.lost.is_empty(), "{met:?}");
 }
 
@@ -147,6 +151,66 @@ fn an_error_at_every_call_to_disk_or_network_is_no_panic_and_no_lie() {
     let met = sweep_refresh(Blow::Error("ECONNRESET"), Some(&NETWORK_CALLS));
     say(&format!("refresh, ECONNRESET: {met:?}"));
     assert!(met.lost.len() <= 1, "only the answer itself can be lost on the wire: {met:?}");
+}
+
+/// A command that shows a credential while an answer to its refresh waits in the inbox, killed, and
+/// then the next one too; the third takes it over.
+fn recover_twice(home: &Home, simulator: &Simulator, call: &str, n: usize) -> bool {
+    let old = home.orgkey(&["token", "acme"]).ok().stdout.trim().to_owned();
+    simulator.clear_journal();
+    // The answer is in its slot when the process would wait for the disk.
+    assert!(refresh(&old).hit(home, Blow::Kill, "fdatasync", 1).met);
+    let show = Subject { arguments: &["show", "acme"], stdin: "" };
+    let met = show.hit(home, Blow::Kill, call, n).met;
+    if met {
+        let _ = show.hit(home, Blow::Kill, call, n);
+    }
+    assert_sound(home);
+    assert_eq!(home.shown("acme")["state"], "ready", "{call} {n}");
+    let new = home.orgkey(&["token", "acme"]).ok().stdout.trim().to_owned();
+    assert_ne!(new, old, "{call} {n}");
+    home.orgkey_with(&["token", "acme", "--not", "-"], &new).ok();
+    assert_eq!((simulator.count("refreshes"), simulator.count("replays")), (2, 0), "{call} {n}");
+    met
+}
+
+#[test]
+fn a_recovery_that_is_killed_and_killed_again_loses_nothing() {
+    if !installed(&["strace"], "kills of a recovery") {
+        return;
+    }
+    let simulator = Simulator::start();
+    let home = Home::new();
+    home.ready_credential(&simulator, "acme", ANA);
+    let calls = all(&["flock", "fsync", "ftruncate", "pwrite64"]);
+    let mut points = 0;
+    each_point(&calls, |call, n| {
+        let met = recover_twice(&home, &simulator, call, n);
+        points += usize::from(met);
+        met
+    });
+    assert!(points > 10, "only {points}");
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn a_recovery_that_is_killed_at_every_system_call_loses_nothing() {
+    if !installed(&["strace"], "kills of a recovery at every system call") {
+        return;
+    }
+    let simulator = Simulator::start();
+    let home = Home::new();
+    home.ready_credential(&simulator, "acme", ANA);
+    let old = home.orgkey(&["token", "acme"]).ok().stdout.trim().to_owned();
+    assert!(refresh(&old).hit(&home, Blow::Kill, "fdatasync", 1).met);
+    let calls = Subject { arguments: &["show", "acme"], stdin: "" }.calls(&home);
+    let mut points = 0;
+    each_point(&calls, |call, n| {
+        let met = recover_twice(&home, &simulator, call, n);
+        points += usize::from(met);
+        met
+    });
+    say(&format!("recovery, killed twice: {points} points"));
 }
 
 /// One attempt at a first set-up that is hit; `false` when the call is not met.
@@ -197,7 +261,7 @@ fn a_kill_where_a_first_set_up_is_heard_loses_no_token_unsaid() {
     }
     let simulator = Simulator::start();
     let mut met = Met::default();
-    let calls = all(&["fdatasync", "pwrite64", "recvfrom", "sendto"]);
+    let calls = all(&["fdatasync", "pwrite64", "pwrite64@inbox", "recvfrom", "sendto"]);
     each_point(&calls, |call, n| set_up_once(&simulator, call, n, &mut met));
     assert!(met.kept > 0 && met.committed > 0, "{met:?}");
     assert!(met.lost.len() <= 2, "{met:?}");
