@@ -28,6 +28,8 @@ pub(crate) struct Answer {
     pub(crate) tag: Option<String>,
     /// For the journal: a code or refresh token was presented that had been spent before.
     pub(crate) replay: bool,
+    /// For the journal: what a token response granted.
+    pub(crate) grant: Option<Grant>,
     /// The key of the sign-in that goes on from this page.
     pub(crate) attempt: Option<String>,
 }
@@ -42,6 +44,7 @@ impl Answer {
             outcome: outcome.to_owned(),
             tag: None,
             replay: false,
+            grant: None,
             attempt: None,
         }
     }
@@ -120,6 +123,19 @@ impl Answer {
             Body::Text(text) => text.clone().into_bytes(),
         }
     }
+}
+
+/// What a token response granted, for the journal.
+#[derive(Clone)]
+pub(crate) struct Grant {
+    /// The number of the approval, where a refresh token was granted.
+    pub(crate) approval: Option<u64>,
+    /// For whom.
+    pub(crate) username: String,
+    /// Tag of the refresh token in it; none where it has none.
+    pub(crate) issued: Option<String>,
+    /// The refresh token that was spent had been replaced before.
+    pub(crate) tolerated: bool,
 }
 
 /// An OAuth error with its description (Salesforce OAuth facts 5.1).

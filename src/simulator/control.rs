@@ -8,11 +8,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::domain::id::OrgId;
+use crate::domain::time::UnixMillis;
 use crate::simulator::answer::Answer;
 use crate::simulator::fault::Fault;
 use crate::simulator::respond::{Shared, State};
+use crate::simulator::rotation::RotationPolicy;
 use crate::simulator::sign_in::{SignIn, sign_in};
-use crate::simulator::world::{App, Replay, UserIndex, World};
+use crate::simulator::world::{App, AppIndex, Replay, UserIndex, World};
 
 /// Answers a call; `call` is what follows `/_control/`.
 pub(crate) async fn answer(shared: &Shared, method: &str, call: &str, body: &[u8]) -> Answer {
@@ -87,7 +89,7 @@ fn read(state: &State, call: &str) -> Called {
         "counts" => Ok(Answer::json(state.journal.counts())),
         "faults" => Ok(Answer::json(json!({ "faults": state.script.entries() }))),
         "clock" => Ok(Answer::json(clock(state))),
-        "approvals" => Ok(Answer::json(approvals(&state.world))),
+        "approvals" => Ok(Answer::json(approvals(&state.world, state.now()))),
         _ => Err(ControlError::NoSuchCall),
     }
 }
@@ -96,13 +98,15 @@ fn clock(state: &State) -> Value {
     json!({ "now": state.now().rfc3339(), "ahead_seconds": state.ahead.as_secs() })
 }
 
-/// Living approvals, the oldest first, with their living sessions.
-fn approvals(world: &World) -> Value {
+/// Living approvals, the oldest first: their living sessions, whether a refresh would pass now, the
+/// tag of the refresh token that it would have to present, and of replaced ones that pass as well.
+fn approvals(world: &World, now: UnixMillis) -> Value {
     let mut ids: Vec<_> = world.approvals.keys().copied().collect();
     ids.sort_unstable();
     let rows = ids.iter().filter_map(|id| world.approvals.get(id).map(|approval| (id, approval)));
     let rows = rows.map(|(id, approval)| {
         let sessions = world.sessions.values().filter(|session| session.approval == Some(*id));
+        let accepted = world.accepted_tags(now, *id);
         json!({
             "number": id.0,
             "username": world.user(approval.subject.user).username,
@@ -111,6 +115,9 @@ fn approvals(world: &World) -> Value {
             "approved_at": approval.approved_at.rfc3339(),
             "refreshes": approval.refreshes,
             "sessions": sessions.count(),
+            "alive": !accepted.is_empty(),
+            "tag": accepted.first(),
+            "tolerated_tags": accepted.get(1..).unwrap_or_default(),
         })
     });
     json!({ "approvals": rows.collect::<Vec<_>>() })
@@ -141,6 +148,12 @@ fn write(state: &mut State, call: &str, body: &[u8]) -> Called {
             let user = find_user(&state.world, &username)?;
             state.world.end_all(|subject| subject.user == user);
             Ok(done())
+        }
+        "refresh_tokens" => {
+            let Through { username, client_id } = parse(body)?;
+            let user = find_user(&state.world, &username)?;
+            let app = find_app(&state.world, &client_id)?;
+            Ok(Answer::json(json!(state.world.live_tokens(state.now(), user, app))))
         }
         "users" => change_user(&mut state.world, &parse(body)?),
         "apps" => change_app(&mut state.world, parse(body)?),
@@ -182,6 +195,14 @@ struct Whose {
     username: Option<String>,
 }
 
+/// Asks for the refresh tokens of a user through an app.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Through {
+    username: String,
+    client_id: String,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct User {
@@ -204,6 +225,7 @@ struct Org {
 struct AppChange {
     client_id: String,
     rotation: Option<bool>,
+    rotation_policy: Option<RotationPolicy>,
     replay: Option<Replay>,
     blocked: Option<bool>,
     installed: Option<bool>,
@@ -220,6 +242,10 @@ struct AppChange {
 
 fn find_user(world: &World, username: &str) -> Result<UserIndex, ControlError> {
     world.user_by_name(username).ok_or(ControlError::Unknown("user"))
+}
+
+fn find_app(world: &World, client_id: &str) -> Result<AppIndex, ControlError> {
+    world.app_by_client_id(client_id).ok_or(ControlError::Unknown("app"))
 }
 
 fn change_user(world: &mut World, change: &User) -> Called {
@@ -247,7 +273,7 @@ fn change_org(world: &mut World, change: &Org) -> Called {
 }
 
 fn change_app(world: &mut World, change: AppChange) -> Called {
-    let index = world.app_by_client_id(&change.client_id).ok_or(ControlError::Unknown("app"))?;
+    let index = find_app(world, &change.client_id)?;
     // A blocked app, and one whose secret was changed, loses all of its tokens.
     if change.blocked == Some(true) || change.client_secret.is_some() {
         world.end_all(|subject| subject.app == index);
@@ -262,6 +288,7 @@ fn change_app(world: &mut World, change: AppChange) -> Called {
     app.age_limit = limit(change.age_limit_seconds, app.age_limit);
     app.redirect_uris.extend(change.add_redirect_uris);
     set(&mut app.rotation, change.rotation);
+    set(&mut app.policy, change.rotation_policy);
     set(&mut app.replay, change.replay);
     set(&mut app.blocked, change.blocked);
     set(&mut app.installed, change.installed);

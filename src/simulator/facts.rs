@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::domain::name::Environment;
+use crate::simulator::rotation::RotationPolicy;
 use crate::simulator::world::{OrgIndex, World};
 
 /// Version of this shape in JSON.
@@ -72,6 +73,8 @@ pub(crate) struct AppFacts {
     pub(crate) redirect_uris: Vec<String>,
     /// Whether a refresh answers a new refresh token.
     pub(crate) rotation: bool,
+    /// What becomes of the refresh token that it replaces.
+    pub(crate) rotation_policy: RotationPolicy,
     /// Names of the orgs that know it: all.
     pub(crate) orgs: Vec<String>,
 }
@@ -121,6 +124,7 @@ impl World {
                 client_secret: app.secret.clone(),
                 redirect_uris: app.redirect_uris.clone(),
                 rotation: app.rotation,
+                rotation_policy: app.policy,
                 orgs: orgs.clone(),
             })
             .collect()

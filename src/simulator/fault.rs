@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::simulator::answer::{Answer, Body};
 use crate::simulator::authorize::error_return;
+use crate::simulator::leave::Leaving;
 use crate::simulator::request::Request;
 
 /// Which requests a fault is for; what is absent matches all.
@@ -47,6 +48,16 @@ pub(crate) enum Then {
     Stall,
     /// So many bytes of the body, of the announced length; then the connection ends.
     Truncate(usize),
+    /// So many bytes of the body in chunks, without the last one; then the connection ends.
+    CutChunks(usize),
+    /// Whole, so many bytes per second, from the status line on.
+    Drip(u64),
+    /// Headers at once, and then so many bytes of the body per second.
+    DripBody(u64),
+    /// Filled up with white space to so many bytes, which are announced.
+    Huge(u64),
+    /// Followed by white space without end, in chunks.
+    Endless,
     /// As a redirect.
     Redirect(String),
 }
@@ -54,19 +65,28 @@ pub(crate) enum Then {
 impl TryFrom<String> for Then {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
-        if let Some(bytes) = text.strip_prefix("truncate@") {
-            let count = bytes.parse().map_err(|_| format!("'{bytes}' is no number of bytes"))?;
-            return Ok(Self::Truncate(count));
-        }
         if let Some(url) = text.strip_prefix("redirect:") {
             return Ok(Self::Redirect(url.to_owned()));
         }
-        match text.as_str() {
-            "answer" => Ok(Self::Answer),
-            "reset" => Ok(Self::Reset),
-            "stall" => Ok(Self::Stall),
+        let (word, count) = text.split_once('@').unwrap_or((&text, ""));
+        let bytes = |least: u64| match count.parse::<u64>() {
+            Ok(count) if count >= least => Ok(count),
+            _ => Err(format!("'{count}' is no number of bytes from {least}")),
+        };
+        let size = || bytes(0).map(|count| usize::try_from(count).unwrap_or(usize::MAX));
+        match (word, count) {
+            ("answer", "") => Ok(Self::Answer),
+            ("reset", "") => Ok(Self::Reset),
+            ("stall", "") => Ok(Self::Stall),
+            ("endless", "") => Ok(Self::Endless),
+            ("truncate", _) => size().map(Self::Truncate),
+            ("cut_chunks", _) => size().map(Self::CutChunks),
+            ("drip", _) => bytes(1).map(Self::Drip),
+            ("drip_body", _) => bytes(1).map(Self::DripBody),
+            ("huge", _) => bytes(1).map(Self::Huge),
             _ => Err(format!(
-                "'{text}' is none of answer, reset, stall, truncate@BYTES, redirect:URL"
+                "'{text}' is none of answer, reset, stall, truncate@BYTES, cut_chunks@BYTES, \
+                 drip@BYTES_PER_SECOND, drip_body@BYTES_PER_SECOND, huge@BYTES, endless, redirect:URL"
             )),
         }
     }
@@ -78,8 +98,30 @@ impl From<Then> for String {
             Then::Answer => "answer".to_owned(),
             Then::Reset => "reset".to_owned(),
             Then::Stall => "stall".to_owned(),
+            Then::Endless => "endless".to_owned(),
             Then::Truncate(count) => format!("truncate@{count}"),
+            Then::CutChunks(count) => format!("cut_chunks@{count}"),
+            Then::Drip(pace) => format!("drip@{pace}"),
+            Then::DripBody(pace) => format!("drip_body@{pace}"),
+            Then::Huge(count) => format!("huge@{count}"),
             Then::Redirect(url) => format!("redirect:{url}"),
+        }
+    }
+}
+
+impl Then {
+    /// The way out, and the word for it in the journal, behind the status.
+    pub(crate) fn leaving(&self) -> (Leaving, &'static str) {
+        match *self {
+            Self::Answer | Self::Redirect(_) => (Leaving::Whole, ""),
+            Self::Reset => (Leaving::Reset, "reset"),
+            Self::Stall => (Leaving::Reset, "stalled"),
+            Self::Truncate(bytes) => (Leaving::Truncated(bytes), "truncated"),
+            Self::CutChunks(bytes) => (Leaving::ChunksCut(bytes), "chunks cut"),
+            Self::Drip(pace) => (Leaving::Drip(pace), "dripped"),
+            Self::DripBody(pace) => (Leaving::DripBody(pace), "body dripped"),
+            Self::Huge(bytes) => (Leaving::Huge(bytes), "huge"),
+            Self::Endless => (Leaving::Endless, "endless"),
         }
     }
 }

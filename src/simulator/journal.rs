@@ -33,12 +33,25 @@ pub(crate) struct Entry {
     pub(crate) fault: bool,
     /// What the rules made of it: `ok`, a refusal, or `not carried out`; none until they did.
     pub(crate) outcome: Option<String>,
+    /// When they did, on the virtual clock: from then on what is granted lives, whether or not the
+    /// answer arrives.
+    pub(crate) carried_out_at: Option<String>,
     /// Tag of the token that it presented.
     pub(crate) tag: Option<String>,
-    /// It presented what had been spent before.
+    /// It presented what had been spent before, and was refused.
     pub(crate) replay: bool,
-    /// What left: a status, or how it was cut. None while it is under way.
+    /// It presented a refresh token that had been replaced, and the rotation policy let it pass.
+    pub(crate) tolerated: bool,
+    /// Of a token response: for whom.
+    pub(crate) username: Option<String>,
+    /// Of a token response: the number of the approval.
+    pub(crate) approval: Option<u64>,
+    /// Of a token response: tag of the refresh token in it.
+    pub(crate) issued: Option<String>,
+    /// What was to leave: a status, or how it was cut. None while it is under way.
     pub(crate) sent: Option<String>,
+    /// Whether it was handed to the network to its last byte. None while it is on its way.
+    pub(crate) whole: Option<bool>,
 }
 
 /// The journal.
@@ -68,9 +81,15 @@ impl Journal {
             client_id,
             fault,
             outcome: None,
+            carried_out_at: None,
             tag: None,
             replay: false,
+            tolerated: false,
+            username: None,
+            approval: None,
+            issued: None,
             sent: None,
+            whole: None,
         });
         self.count("requests");
         self.last
@@ -78,11 +97,19 @@ impl Journal {
 
     /// Notes what the rules made of it. Called before anything is sent, so that the journal tells
     /// what happened even where nobody is left to hear the answer.
-    pub(crate) fn carried_out(&mut self, number: u64, answer: &Answer) {
+    pub(crate) fn carried_out(&mut self, number: u64, at: String, answer: &Answer) {
         let Some(entry) = self.entry(number) else { return };
         entry.outcome = Some(answer.outcome.clone());
+        entry.carried_out_at = Some(at);
         entry.tag.clone_from(&answer.tag);
         entry.replay = answer.replay;
+        let tolerated = answer.grant.as_ref().is_some_and(|grant| grant.tolerated);
+        if let Some(grant) = &answer.grant {
+            entry.tolerated = tolerated;
+            entry.username = Some(grant.username.clone());
+            entry.approval = grant.approval;
+            entry.issued.clone_from(&grant.issued);
+        }
         let (path, grant) = (entry.path.clone(), entry.grant_type.clone());
         let ok = answer.outcome == "ok";
         match (path.as_str(), grant.as_deref()) {
@@ -103,9 +130,19 @@ impl Journal {
         if answer.replay {
             self.count("replays");
         }
+        if tolerated {
+            self.count("tolerated");
+        }
     }
 
-    /// Notes what left.
+    /// Notes whether the last byte was handed to the network.
+    pub(crate) fn left(&mut self, number: u64, whole: bool) {
+        if let Some(entry) = self.entry(number) {
+            entry.whole = Some(whole);
+        }
+    }
+
+    /// Notes what is to leave.
     pub(crate) fn sent(&mut self, number: u64, sent: String) {
         if let Some(entry) = self.entry(number) {
             entry.sent = Some(sent);
@@ -128,6 +165,7 @@ impl Journal {
             "refreshes_refused",
             "refused_in_flight",
             "replays",
+            "tolerated",
             "revocations",
             "introspections",
             "api_calls",

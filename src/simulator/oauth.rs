@@ -4,12 +4,12 @@
 use serde_json::json;
 
 use crate::domain::time::UnixMillis;
-use crate::simulator::answer::{Answer, Refusal};
+use crate::simulator::answer::{Answer, Grant, Refusal};
 use crate::simulator::authorize::{Step, with_query};
 use crate::simulator::host::Place;
 use crate::simulator::page;
 use crate::simulator::request::Request;
-use crate::simulator::token::{PresentedCode, Ticket};
+use crate::simulator::token::{PresentedCode, Ticket, TokenReply};
 use crate::simulator::world::World;
 
 /// The name of the cookie that keeps a browser logged in.
@@ -115,20 +115,29 @@ fn exchange(world: &mut World, now: UnixMillis, request: &Request) -> Answer {
     let reply = world
         .authenticate(id.as_deref(), secret.as_deref())
         .and_then(|app| world.exchange_code(now, request.place.host, app, &presented));
-    match reply {
-        Ok(reply) => Answer::json(reply.0),
-        Err(refusal) => Answer::oauth_error(&refusal),
-    }
-    .about(presented.code)
+    answer(world, reply).about(presented.code)
 }
 
 /// The second half of a refresh.
 pub(crate) fn finish_refresh(world: &mut World, now: UnixMillis, ticket: &Ticket) -> Answer {
-    match world.finish_refresh(now, ticket) {
-        Ok(reply) => Answer::json(reply.0),
-        Err(refusal) => Answer::oauth_error(&refusal),
-    }
-    .about(&ticket.token)
+    let reply = world.finish_refresh(now, ticket);
+    answer(world, reply).about(&ticket.token)
+}
+
+/// The answer, and for the journal what it handed out.
+fn answer(world: &World, reply: Result<TokenReply, Refusal>) -> Answer {
+    let TokenReply { fields, approval, subject, tolerated } = match reply {
+        Ok(reply) => reply,
+        Err(refusal) => return Answer::oauth_error(&refusal),
+    };
+    let refresh_token = fields["refresh_token"].as_str();
+    let grant = Grant {
+        approval: approval.map(|id| id.0),
+        username: world.user(subject.user).username.clone(),
+        issued: refresh_token.map(crate::simulator::mint::tag),
+        tolerated,
+    };
+    Answer { grant: Some(grant), ..Answer::json(fields) }
 }
 
 /// `POST` or `GET /services/oauth2/revoke`; with `callback` the answer is JSONP.

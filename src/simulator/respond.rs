@@ -11,6 +11,7 @@ use crate::simulator::answer::Answer;
 use crate::simulator::fault::{Fault, Script, Then};
 use crate::simulator::host::VirtualHost;
 use crate::simulator::journal::Journal;
+use crate::simulator::leave::Leaving;
 use crate::simulator::oauth::{self, TokenStart};
 use crate::simulator::page;
 use crate::simulator::request::Request;
@@ -37,23 +38,18 @@ impl State {
     pub(crate) fn now(&self) -> UnixMillis {
         wall_clock().plus(self.ahead)
     }
+
+    /// Notes in the journal what the rules made of a request.
+    fn carried_out(&mut self, number: u64, answer: &Answer) {
+        let at = self.now().rfc3339();
+        self.journal.carried_out(number, at, answer);
+    }
 }
 
 /// The state behind its lock, and the sign to stop.
 pub(crate) struct Shared {
     state: Mutex<State>,
     stopping: watch::Receiver<bool>,
-}
-
-/// How an answer leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cut {
-    /// Whole.
-    None,
-    /// Not at all: the connection is reset.
-    Reset,
-    /// So many bytes of its body.
-    After(usize),
 }
 
 impl Shared {
@@ -91,8 +87,8 @@ fn wall_clock() -> UnixMillis {
     UnixMillis(0).plus(since)
 }
 
-/// Answers a request.
-pub(crate) async fn respond(shared: &Shared, request: &Request) -> (Answer, Cut) {
+/// Answers a request: the answer, how it leaves, and its number in the journal.
+pub(crate) async fn respond(shared: &Shared, request: &Request) -> (Answer, Leaving, u64) {
     let (fault, number) = {
         let mut state = shared.lock();
         let fault = state.script.take(request);
@@ -106,22 +102,27 @@ pub(crate) async fn respond(shared: &Shared, request: &Request) -> (Answer, Cut)
     } else {
         let page = "<html><body><h1>Service Unavailable</h1></body></html>".to_owned();
         let answer = Answer::html(503, page, "not carried out");
-        shared.lock().journal.carried_out(number, &answer);
+        shared.lock().carried_out(number, &answer);
         answer
     };
     shared.pause(fault.delay_after()).await;
     let answer = fault.spoil(request, answer);
-    let (cut, sent) = match fault.then {
-        Then::Answer | Then::Redirect(_) => (Cut::None, answer.status.to_string()),
-        Then::Truncate(bytes) => (Cut::After(bytes), format!("{} truncated", answer.status)),
-        Then::Reset => (Cut::Reset, "reset".to_owned()),
-        Then::Stall => (Cut::Reset, "stalled".to_owned()),
+    let (leaving, word) = fault.then.leaving();
+    let sent = match leaving {
+        Leaving::Reset => word.to_owned(),
+        _ => format!("{} {word}", answer.status).trim_end().to_owned(),
     };
-    shared.lock().journal.sent(number, sent);
+    {
+        let mut state = shared.lock();
+        state.journal.sent(number, sent);
+        if leaving == Leaving::Reset {
+            state.journal.left(number, false);
+        }
+    }
     if fault.then == Then::Stall {
         shared.stopped().await;
     }
-    (answer, cut)
+    (answer, leaving, number)
 }
 
 /// Lets the rules act. A refresh takes two steps, between which it is in flight.
@@ -130,7 +131,7 @@ async fn carry_out(shared: &Shared, request: &Request, fault: &Fault, number: u6
         let mut state = shared.lock();
         let start = begin(&mut state, request);
         if let TokenStart::Answered(answer) = &start {
-            state.journal.carried_out(number, answer);
+            state.carried_out(number, answer);
         }
         start
     };
@@ -142,7 +143,7 @@ async fn carry_out(shared: &Shared, request: &Request, fault: &Fault, number: u6
     let mut state = shared.lock();
     let now = state.now();
     let answer = oauth::finish_refresh(&mut state.world, now, &ticket);
-    state.journal.carried_out(number, &answer);
+    state.carried_out(number, &answer);
     answer
 }
 

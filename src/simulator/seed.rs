@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::domain::app::{DEFAULT_REDIRECT_URI, DEFAULT_SESSION_TIMEOUT};
 use crate::domain::name::Environment;
 use crate::simulator::mint::{MARKER, Mint};
+use crate::simulator::rotation::RotationPolicy;
 use crate::simulator::world::{App, Org, OrgIndex, Replay, User, World};
 
 /// Scopes that every app offers.
@@ -129,6 +130,7 @@ fn apps(redirect_uris: &[String], mint: &mut Mint) -> Vec<App> {
                 redirect_uris: redirect_uris.to_vec(),
                 scopes: SCOPES.map(str::to_owned).to_vec(),
                 rotation,
+                policy: RotationPolicy::Strict,
                 replay,
                 session_timeout: DEFAULT_SESSION_TIMEOUT,
                 idle_limit: None,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{ConnectInfo, State as Extracted};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -18,10 +18,11 @@ use crate::simulator::facts::Facts;
 use crate::simulator::fault::Script;
 use crate::simulator::host::{VirtualHost, locate};
 use crate::simulator::journal::Journal;
+use crate::simulator::leave::{Leaving, into_response};
 use crate::simulator::request::{Form, Request};
-use crate::simulator::respond::{Cut, Shared, State, respond};
+use crate::simulator::respond::{Shared, State, respond};
 use crate::simulator::sign_in::{SignIn, SignInError, sign_in};
-use crate::simulator::wire::{Scissors, Wires};
+use crate::simulator::wire::{Departure, Line, Wires};
 use crate::simulator::{control, oauth, page, seed};
 
 /// Longest request body, in bytes.
@@ -89,7 +90,7 @@ pub(crate) async fn start(options: Options) -> Result<Simulator, StartError> {
     let (stop, stopping) = watch::channel(false);
     let shared = Arc::new(Shared::new(state, stopping.clone()));
     let app = Router::new().fallback(serve).with_state(Arc::clone(&shared));
-    let service = app.into_make_service_with_connect_info::<Scissors>();
+    let service = app.into_make_service_with_connect_info::<Line>();
     let stopped = async move {
         let mut stopping = stopping;
         let _ = stopping.wait_for(|stopping| *stopping).await;
@@ -151,24 +152,32 @@ impl Person {
 /// Serves one HTTP request.
 async fn serve(
     Extracted(shared): Extracted<Arc<Shared>>,
-    ConnectInfo(scissors): ConnectInfo<Scissors>,
+    ConnectInfo(line): ConnectInfo<Line>,
     incoming: axum::extract::Request,
 ) -> Response {
     // A task of its own: Salesforce, too, finishes what was sent to it when the client is gone.
     let answering = tokio::spawn(async move { answer(&shared, incoming).await });
-    let (answer, cut) = match answering.await {
-        Ok(answered) => answered,
-        Err(_) => (Answer::html(500, String::new(), "failed"), Cut::None),
-    };
-    if cut == Cut::Reset {
-        scissors.cut();
+    let answered = answering.await.unwrap_or_else(|_| Answered {
+        answer: Answer::html(500, String::new(), "failed"),
+        leaving: Leaving::Whole,
+        departure: None,
+    });
+    if answered.leaving == Leaving::Reset {
+        line.cut();
     }
-    into_response(&answer, cut)
+    into_response(&answered.answer, answered.leaving, &line, answered.departure)
 }
 
-async fn answer(shared: &Arc<Shared>, incoming: axum::extract::Request) -> (Answer, Cut) {
+/// An answer on its way out; dropped, because nobody waits for it any more, it has not left.
+struct Answered {
+    answer: Answer,
+    leaving: Leaving,
+    departure: Option<Departure>,
+}
+
+async fn answer(shared: &Arc<Shared>, incoming: axum::extract::Request) -> Answered {
     let (parts, body) = incoming.into_parts();
-    let whole = |answer| (answer, Cut::None);
+    let whole = |answer| Answered { answer, leaving: Leaving::Whole, departure: None };
     let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
         return whole(Answer::html(413, String::new(), "too large"));
     };
@@ -196,7 +205,11 @@ async fn answer(shared: &Arc<Shared>, incoming: axum::extract::Request) -> (Answ
         browser: header(header::COOKIE).and_then(|cookies| cookie_of(&cookies)),
         place,
     };
-    respond(shared, &request).await
+    let (answer, leaving, number) = respond(shared, &request).await;
+    let journal = Arc::clone(shared);
+    let departure = (leaving != Leaving::Reset)
+        .then(|| Departure::new(move |whole| journal.lock().journal.left(number, whole)));
+    Answered { answer, leaving, departure }
 }
 
 fn text_of(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
@@ -222,41 +235,4 @@ fn form_of(headers: &HeaderMap, body: &Bytes) -> Form {
 fn cookie_of(cookies: &str) -> Option<String> {
     let mut pairs = cookies.split(';').filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(name, _)| *name == oauth::COOKIE).map(|(_, value)| value.to_owned())
-}
-
-fn into_response(answer: &Answer, cut: Cut) -> Response {
-    let bytes = answer.bytes();
-    let length = bytes.len();
-    let body = match cut {
-        Cut::After(kept) if kept < length => cut_body(bytes, kept),
-        _ => Body::from(bytes),
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() =
-        StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = response.headers_mut();
-    let kind = ("Content-Type".to_owned(), answer.content_type.clone());
-    for (name, value) in answer.headers.iter().chain([&kind]) {
-        if let (Ok(name), Ok(value)) =
-            (header::HeaderName::try_from(name), HeaderValue::try_from(value))
-        {
-            headers.append(name, value);
-        }
-    }
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    response
-}
-
-/// A body that ends too early: its beginning is sent, then the connection closes.
-fn cut_body(mut bytes: Vec<u8>, kept: usize) -> Body {
-    bytes.truncate(kept);
-    let parts = futures_util::stream::unfold(Some(bytes), |rest| async move {
-        if let Some(beginning) = rest {
-            return Some((Ok(Bytes::from(beginning)), None));
-        }
-        // What was written before is flushed while this part is awaited.
-        tokio::task::yield_now().await;
-        Some((Err(std::io::ErrorKind::ConnectionAborted), None))
-    });
-    Body::from_stream(futures_util::TryStreamExt::map_err(parts, std::io::Error::from))
 }

@@ -40,7 +40,11 @@ impl World {
             session.extended_at = now;
             session.expires_at = now.plus(timeout);
         }
-        Some(LiveSession { subject, scopes: session.scopes.clone() })
+        let (scopes, pair) = (session.scopes.clone(), session.refresh_token.clone());
+        if let Some(of_pair) = pair.and_then(|token| self.refresh_tokens.get_mut(&token)) {
+            of_pair.used = true;
+        }
+        Some(LiveSession { subject, scopes })
     }
 
     /// Revokes a token (RFC 7009): an access token is that session alone, a refresh token is the
@@ -49,12 +53,13 @@ impl World {
         if let Some(session) = self.sessions.remove(token) {
             return if now < session.expires_at { Ok(()) } else { Err(NO_SUCH_TOKEN) };
         }
-        match self.refresh_tokens.get(token) {
-            Some(known) if !known.rotated_out => {
+        let accepted = self.accepts(now, token);
+        match self.refresh_tokens.get(token).filter(|_| accepted) {
+            Some(known) => {
                 self.end_approval(known.approval);
                 Ok(())
             }
-            _ => Err(NO_SUCH_TOKEN),
+            None => Err(NO_SUCH_TOKEN),
         }
     }
 
@@ -108,7 +113,7 @@ impl World {
             told["nbf"] = seconds(session.issued_at).into();
             return told;
         }
-        let known = self.refresh_tokens.get(token).filter(|known| !known.rotated_out);
+        let known = self.refresh_tokens.get(token).filter(|_| self.accepts(now, token));
         match known.and_then(|known| self.approvals.get(&known.approval)) {
             Some(approval) if approval.subject.app == asking => {
                 let mut told = self.told(approval.subject, &approval.scopes, "refresh_token");

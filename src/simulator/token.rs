@@ -12,9 +12,8 @@ use sha2::{Digest, Sha256};
 use crate::domain::time::UnixMillis;
 use crate::simulator::answer::Refusal;
 use crate::simulator::host::VirtualHost;
-use crate::simulator::world::{
-    App, AppIndex, Approval, ApprovalId, RefreshToken, Replay, Session, Subject, World,
-};
+use crate::simulator::rotation::Standing;
+use crate::simulator::world::{AppIndex, Approval, ApprovalId, Replay, Session, Subject, World};
 
 /// Life of an authorization code.
 const CODE_LIFE: Duration = Duration::from_secs(15 * 60);
@@ -32,9 +31,18 @@ const DEAD_TOKEN: Refusal = Refusal::new("invalid_grant", "expired access/refres
 const IN_FLIGHT: Refusal =
     Refusal::new("invalid_grant", "token request is already being processed");
 
-/// What the token endpoint answers; the fields are those of Salesforce OAuth facts 3.1.
+/// What the token endpoint answers.
 #[derive(Debug)]
-pub(crate) struct TokenReply(pub(crate) Value);
+pub(crate) struct TokenReply {
+    /// The fields of Salesforce OAuth facts 3.1.
+    pub(crate) fields: Value,
+    /// The approval that it belongs to, where a refresh token was granted.
+    pub(crate) approval: Option<ApprovalId>,
+    /// For whom.
+    pub(crate) subject: Subject,
+    /// The refresh token that was spent had been replaced before, and the policy let it pass.
+    pub(crate) tolerated: bool,
+}
 
 /// A refresh that was accepted and is in flight: it must be finished or given up.
 #[derive(Debug)]
@@ -104,8 +112,11 @@ impl World {
         if let Some(code) = self.codes.get_mut(presented.code) {
             code.approval = approval;
         }
-        let access = self.open_session(now, subject, approval, scopes.clone());
-        Ok(self.reply(now, subject, &scopes, access, refresh.map(|(_, token)| token)))
+        let refresh_token = refresh.map(|(_, token)| token);
+        let access =
+            self.open_session(now, subject, approval, refresh_token.clone(), scopes.clone());
+        let fields = self.reply(now, subject, &scopes, access, refresh_token);
+        Ok(TokenReply { fields, approval, subject, tolerated: false })
     }
 
     /// Accepts a refresh and puts its token in flight, so that a second one is refused meanwhile.
@@ -117,37 +128,38 @@ impl World {
         token: &str,
     ) -> Result<Ticket, Refusal> {
         let known = self.refresh_tokens.get(token).ok_or_else(|| self.why_dead(token))?;
-        let (id, rotated_out, in_flight) = (known.approval, known.rotated_out, known.in_flight);
-        let approval = self.approvals.get(&id).ok_or(DEAD_TOKEN)?;
-        let (subject, approved_at, used_at) =
-            (approval.subject, approval.approved_at, approval.used_at);
+        let (id, in_flight) = (known.approval, known.in_flight);
+        let subject = self.approvals.get(&id).ok_or(DEAD_TOKEN)?.subject;
         if subject.app != app || !self.serves(host, subject.org) || self.app(app).blocked {
             return Err(DEAD_TOKEN);
         }
         if in_flight {
             return Err(IN_FLIGHT);
         }
-        if rotated_out {
-            if self.app(app).replay == Replay::RevokeFamily {
-                self.end_approval(id);
-            }
-            return Err(DEAD_TOKEN.of_replay());
+        if !self.accepts(now, token) {
+            return Err(self.refuse_replay(id));
         }
-        let too_old =
-            |limit: Option<Duration>, since| limit.is_some_and(|limit| now.since(since) > limit);
-        let App { idle_limit, age_limit, hold, .. } = self.app(app);
-        let (idle_limit, age_limit, hold) = (*idle_limit, *age_limit, *hold);
-        if too_old(idle_limit, used_at) || too_old(age_limit, approved_at) {
+        if !self.in_time(now, id) {
             self.end_approval(id);
             return Err(DEAD_TOKEN);
         }
         if !self.user(subject.user).active {
             return Err(INACTIVE_USER);
         }
+        let hold = self.app(app).hold;
         if let Some(known) = self.refresh_tokens.get_mut(token) {
             known.in_flight = true;
         }
         Ok(Ticket { token: token.to_owned(), hold })
+    }
+
+    /// A spent token came back: the replay rule of its app holds.
+    fn refuse_replay(&mut self, id: ApprovalId) -> Refusal {
+        let app = self.approvals.get(&id).map(|approval| self.app(approval.subject.app));
+        if app.is_some_and(|app| app.replay == Replay::RevokeFamily) {
+            self.end_approval(id);
+        }
+        DEAD_TOKEN.of_replay()
     }
 
     fn why_dead(&self, token: &str) -> Refusal {
@@ -156,8 +168,8 @@ impl World {
         if is_inactive { INACTIVE_USER } else { DEAD_TOKEN }
     }
 
-    /// Carries out an accepted refresh. With rotation the old refresh token is dead from here on
-    /// and the answer has a new one; without, the answer has none.
+    /// Carries out an accepted refresh. With rotation the old refresh token is replaced and the
+    /// answer has a new one; without, the answer has none.
     pub(crate) fn finish_refresh(
         &mut self,
         now: UnixMillis,
@@ -167,29 +179,21 @@ impl World {
         let spent = self.refresh_tokens.get_mut(&ticket.token).ok_or(DEAD_TOKEN)?;
         spent.in_flight = false;
         let id = spent.approval;
+        // Where two tokens of an approval are accepted, the other one may have come first.
+        let standing = self.standing(now, &ticket.token);
+        if standing == Some(Standing::Spent) {
+            return Err(self.refuse_replay(id));
+        }
         let approval = self.approvals.get_mut(&id).ok_or(DEAD_TOKEN)?;
         approval.used_at = now;
         approval.refreshes += 1;
         let (subject, scopes) = (approval.subject, approval.scopes.clone());
-        let rotated = self.app(subject.app).rotation.then(|| self.rotate(id));
-        let access = self.open_session(now, subject, Some(id), scopes.clone());
-        Ok(self.reply(now, subject, &scopes, access, rotated))
-    }
-
-    /// Gives a new refresh token to an approval and marks its former ones.
-    fn rotate(&mut self, id: ApprovalId) -> String {
-        let of_approval = self.refresh_tokens.values_mut().filter(|token| token.approval == id);
-        for token in of_approval {
-            token.rotated_out = true;
-        }
-        self.add_refresh_token(id)
-    }
-
-    fn add_refresh_token(&mut self, approval: ApprovalId) -> String {
-        let token = self.mint.refresh_token();
-        let entry = RefreshToken { approval, rotated_out: false, in_flight: false };
-        self.refresh_tokens.insert(token.clone(), entry);
-        token
+        let rotated = self.app(subject.app).rotation.then(|| self.succeed(now, id, &ticket.token));
+        let pair = rotated.clone().unwrap_or_else(|| ticket.token.clone());
+        let access = self.open_session(now, subject, Some(id), Some(pair), scopes.clone());
+        let fields = self.reply(now, subject, &scopes, access, rotated);
+        let tolerated = standing == Some(Standing::Tolerated);
+        Ok(TokenReply { fields, approval: Some(id), subject, tolerated })
     }
 
     /// Adds an approval with its refresh token; the sixth of a user and app ends the oldest.
@@ -223,13 +227,21 @@ impl World {
         now: UnixMillis,
         subject: Subject,
         approval: Option<ApprovalId>,
+        refresh_token: Option<String>,
         scopes: Vec<String>,
     ) -> String {
         let org_id = self.org(subject.org).id.clone();
         let token = self.mint.access_token(&org_id);
         let expires_at = now.plus(self.app(subject.app).session_timeout);
-        let session =
-            Session { subject, approval, scopes, issued_at: now, extended_at: now, expires_at };
+        let session = Session {
+            subject,
+            approval,
+            refresh_token,
+            scopes,
+            issued_at: now,
+            extended_at: now,
+            expires_at,
+        };
         self.sessions.insert(token.clone(), session);
         token
     }
@@ -241,7 +253,7 @@ impl World {
         scopes: &[String],
         access_token: String,
         refresh_token: Option<String>,
-    ) -> TokenReply {
+    ) -> Value {
         let identity = self.identity_url(subject.user);
         let issued_at = now.0.to_string();
         let signature = sign(&self.app(subject.app).signing_key, &identity, &issued_at);
@@ -257,7 +269,7 @@ impl World {
         put("id", identity);
         put("token_type", "Bearer".to_owned());
         put("issued_at", issued_at);
-        TokenReply(Value::Object(reply))
+        Value::Object(reply)
     }
 }
 

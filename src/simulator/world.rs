@@ -8,6 +8,7 @@ use crate::domain::name::Environment;
 use crate::domain::time::UnixMillis;
 use crate::simulator::host::VirtualHost;
 use crate::simulator::mint::Mint;
+use crate::simulator::rotation::{RefreshToken, RotationPolicy};
 
 /// Which org.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -85,6 +86,8 @@ pub(crate) struct App {
     pub(crate) scopes: Vec<String>,
     /// Whether a refresh answers a new refresh token.
     pub(crate) rotation: bool,
+    /// What becomes of the refresh token that it replaces.
+    pub(crate) policy: RotationPolicy,
     /// What a replay does.
     pub(crate) replay: Replay,
     /// Idle limit of a session.
@@ -178,22 +181,14 @@ pub(crate) struct Approval {
     pub(crate) refreshes: u64,
 }
 
-/// A refresh token that is or was the one of a living approval.
-pub(crate) struct RefreshToken {
-    /// The approval.
-    pub(crate) approval: ApprovalId,
-    /// Replaced by a newer one.
-    pub(crate) rotated_out: bool,
-    /// A refresh with it is being carried out.
-    pub(crate) in_flight: bool,
-}
-
 /// An access token.
 pub(crate) struct Session {
     /// Whose.
     pub(crate) subject: Subject,
     /// The approval that it was made from, where a refresh token was granted.
     pub(crate) approval: Option<ApprovalId>,
+    /// The refresh token of the same answer.
+    pub(crate) refresh_token: Option<String>,
     /// Granted scopes.
     pub(crate) scopes: Vec<String>,
     /// When.

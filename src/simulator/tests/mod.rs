@@ -4,5 +4,7 @@ mod client;
 mod control;
 mod fault;
 mod flow;
+mod leave;
 mod pages;
+mod rotation;
 mod rules;

@@ -11,20 +11,20 @@ use crate::simulator::seed;
 use crate::simulator::token::PresentedCode;
 use crate::simulator::world::{AppIndex, OrgIndex, World};
 
-const START: UnixMillis = UnixMillis(1_795_473_512_345);
-const ACME: VirtualHost = VirtualHost::MyDomain(OrgIndex(0));
-const APP: AppIndex = AppIndex(0);
+pub(super) const START: UnixMillis = UnixMillis(1_795_473_512_345);
+pub(super) const ACME: VirtualHost = VirtualHost::MyDomain(OrgIndex(0));
+pub(super) const APP: AppIndex = AppIndex(0);
 
-fn after(minutes: u64) -> UnixMillis {
+pub(super) fn after(minutes: u64) -> UnixMillis {
     START.plus(Duration::from_secs(minutes * 60))
 }
 
-fn world() -> World {
+pub(super) fn world() -> World {
     seed::world(80, [3; 32])
 }
 
 /// Access and refresh token of a new sign-in.
-fn sign_in(world: &mut World, now: UnixMillis, username: &str) -> (String, String) {
+pub(super) fn sign_in(world: &mut World, now: UnixMillis, username: &str) -> (String, String) {
     let query = Form::of(&[
         ("response_type", "code"),
         ("client_id", PUBLIC),
@@ -47,19 +47,23 @@ fn sign_in(world: &mut World, now: UnixMillis, username: &str) -> (String, Strin
     let code = url.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
     let presented =
         PresentedCode { code: &code, redirect_uri: Some(REDIRECT), verifier: Some(VERIFIER) };
-    let reply = world.exchange_code(now, ACME, APP, &presented).unwrap().0;
+    let reply = world.exchange_code(now, ACME, APP, &presented).unwrap().fields;
     let text = |name: &str| reply[name].as_str().unwrap().to_owned();
     (text("access_token"), text("refresh_token"))
 }
 
-fn refresh(world: &mut World, now: UnixMillis, token: &str) -> Result<String, &'static str> {
+pub(super) fn refresh(
+    world: &mut World,
+    now: UnixMillis,
+    token: &str,
+) -> Result<String, &'static str> {
     let ticket =
         world.begin_refresh(now, ACME, APP, token).map_err(|refusal| refusal.description)?;
     let reply = world.finish_refresh(now, &ticket).map_err(|refusal| refusal.description)?;
-    Ok(reply.0["refresh_token"].as_str().unwrap().to_owned())
+    Ok(reply.fields["refresh_token"].as_str().unwrap().to_owned())
 }
 
-const EXPIRED: Result<String, &str> = Err("expired access/refresh token");
+pub(super) const EXPIRED: Result<String, &str> = Err("expired access/refresh token");
 
 #[test]
 fn the_sixth_approval_ends_the_oldest_and_rotation_adds_none() {
@@ -124,7 +128,7 @@ fn a_token_in_flight_is_refused_until_it_is_done() {
 }
 
 #[test]
-fn refresh_tokens_die_unused_too_old_or_with_their_user() {
+pub(super) fn refresh_tokens_die_unused_too_old_or_with_their_user() {
     let mut world = world();
     world.apps[0].idle_limit = Some(Duration::from_secs(30 * 60));
     world.apps[0].age_limit = Some(Duration::from_secs(50 * 60));
