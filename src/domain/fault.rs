@@ -13,15 +13,22 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::credential::{Cause, CheckOutcome};
-use crate::domain::http::{TransportError, TransportFailure};
+use crate::domain::http::{Response, TlsProblem, TransportError, TransportFailure};
+use crate::domain::http_time::ClockOffset;
 use crate::domain::text::{self, SecretKind};
+use crate::domain::time::UnixMillis;
 
-pub(crate) use classify::{classify_api, classify_authorize, classify_token_endpoint};
+pub(crate) use classify::{
+    classify_api, classify_authorize, classify_token_endpoint, classify_unreadable,
+};
 pub(crate) use table::FaultKind;
 
 /// Length from which an unbroken word of a server's text counts as a secret, in characters.
 /// Salesforce's own words are shorter; device codes, opaque tokens and client secrets are longer.
 const LONG_WORD: usize = 40;
+
+/// Stands before the remedy of a lost answer to an authorization code.
+const CODE_AT_RISK: &str = "the code may be spent: open the same address again, sign in, and paste the new address; if this comes back: ";
 
 /// One thing that went wrong, ready to be shown, stored and sent. It holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,12 +41,44 @@ pub(crate) struct Fault {
     pub(crate) detail: String,
     /// The HTTP status; `None` where no answer came.
     pub(crate) status: Option<u16>,
+    /// What the circumstances add.
+    #[serde(default)]
+    circumstances: Circumstances,
+}
+
+/// What is told of a fault beside what its kind says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Circumstances {
+    /// Not before then may be asked again.
+    retry_at: Option<UnixMillis>,
+    /// This machine's clock is wrong, or the server's.
+    clock_offset: Option<ClockOffset>,
+    /// An authorization code was sent, and it is not known what became of it.
+    code_at_risk: bool,
 }
 
 impl Fault {
     /// A fault of a known kind. Host and detail are cleaned and masked here.
     pub(crate) fn new(kind: FaultKind, host: &str, detail: &str, status: Option<u16>) -> Self {
-        Self { kind, host: text::clean_and_mask(host), detail: mask(detail), status }
+        let host = text::clean_and_mask(host);
+        Self { kind, host, detail: mask(detail), status, circumstances: Circumstances::default() }
+    }
+
+    /// The same, with what the answer tells of times: when to try again, where that helps, and how
+    /// far off a clock is.
+    pub(crate) fn timed(mut self, response: &Response) -> Self {
+        let passes = self.outcome() == CheckOutcome::Unreachable;
+        let wait = response.retry_after.filter(|_| passes);
+        self.circumstances.retry_at = wait.map(|wait| response.received_at.plus(wait));
+        self.circumstances.clock_offset = response.clock_offset();
+        self
+    }
+
+    /// The same, of a request with an authorization code that may be spent now: a code is of one
+    /// use, and the answer to its use was lost.
+    pub(crate) fn with_code_at_risk(mut self) -> Self {
+        self.circumstances.code_at_risk = true;
+        self
     }
 
     /// The outcome of the check that met it.
@@ -65,18 +104,38 @@ impl Fault {
     /// What happened and why: one line, lower case, names the host.
     pub(crate) fn message(&self) -> String {
         let what = self.kind.row().what;
-        if what.contains("{}") {
+        let message = if what.contains("{}") {
             format!("{} {}", self.host, what.replace("{}", &self.detail))
         } else if self.detail.is_empty() {
             format!("{} {what}", self.host)
         } else {
             format!("{} {what} ({})", self.host, self.detail)
+        };
+        match self.circumstances.clock_offset {
+            Some(offset) => format!("{message}; {offset}"),
+            None => message,
         }
     }
 
     /// What to do next, in Salesforce's own words.
     pub(crate) fn remedy(&self) -> String {
-        self.kind.row().remedy.to_owned()
+        let Circumstances { retry_at, clock_offset, code_at_risk } = self.circumstances;
+        let mut remedy = self.kind.row().remedy.to_owned();
+        if let Some(at) = retry_at {
+            let when = format!("try again after {}", at.minute_after());
+            let vague = ["wait and try again", "try again later"];
+            remedy = match vague.into_iter().find(|words| remedy.contains(words)) {
+                Some(words) => remedy.replacen(words, &when, 1),
+                None => format!("{when}; {remedy}"),
+            };
+        }
+        if code_at_risk {
+            remedy.insert_str(0, CODE_AT_RISK);
+        }
+        if clock_offset.is_some() {
+            remedy = format!("{remedy}; {}", ClockOffset::REMEDY);
+        }
+        remedy
     }
 }
 
@@ -86,7 +145,8 @@ impl From<&TransportError> for Fault {
             TransportFailure::Refused(why) => (FaultKind::HostRefused, why.clone()),
             TransportFailure::UnknownHost => (FaultKind::HostUnknown, String::new()),
             TransportFailure::Connect(why) => (FaultKind::ConnectFailed, why.clone()),
-            TransportFailure::Tls(why) => (FaultKind::TlsFailed, why.clone()),
+            TransportFailure::Cut => (FaultKind::ConnectionCut, String::new()),
+            TransportFailure::Tls(problem, why) => (tls_kind(*problem), why.clone()),
             TransportFailure::Proxy(proxy) => (FaultKind::ProxyFailed, proxy.clone()),
             TransportFailure::Timeout(seconds) => (FaultKind::Timeout, format!("{seconds} s")),
             TransportFailure::Interrupted => (FaultKind::Interrupted, String::new()),
@@ -94,6 +154,18 @@ impl From<&TransportError> for Fault {
             TransportFailure::TooLarge(limit) => (FaultKind::AnswerTooLarge, limit.to_string()),
         };
         Self::new(kind, &error.host, &detail, None)
+    }
+}
+
+fn tls_kind(problem: TlsProblem) -> FaultKind {
+    match problem {
+        TlsProblem::Expired => FaultKind::TlsCertificateExpired,
+        TlsProblem::NotYetValid => FaultKind::TlsCertificateNotYetValid,
+        TlsProblem::UnknownIssuer => FaultKind::TlsIssuerUnknown,
+        TlsProblem::WrongName => FaultKind::TlsNameMismatch,
+        TlsProblem::Version => FaultKind::TlsVersionRefused,
+        TlsProblem::NoTls => FaultKind::TlsMissing,
+        TlsProblem::Other => FaultKind::TlsFailed,
     }
 }
 

@@ -1,7 +1,12 @@
 //! An HTTP exchange as plain values: `oauth` builds the request and reads the response, `net`
 //! carries them over the wire, and neither knows the other.
 
+use std::time::Duration;
+
 use secrecy::SecretString;
+
+use crate::domain::http_time::ClockOffset;
+use crate::domain::time::UnixMillis;
 
 /// The request methods that Salesforce's endpoints need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +56,21 @@ pub(crate) struct Response {
     pub(crate) content_type: String,
     /// The `Location` header of a redirect, which is never followed.
     pub(crate) location: Option<String>,
+    /// When it came, by this machine's clock.
+    pub(crate) received_at: UnixMillis,
+    /// The `Date` header: the server's clock.
+    pub(crate) date: Option<UnixMillis>,
+    /// How long to wait before asking again, by `Retry-After`.
+    pub(crate) retry_after: Option<Duration>,
     /// The body.
     pub(crate) body: zeroize::Zeroizing<Vec<u8>>,
+}
+
+impl Response {
+    /// How far this machine's clock is from the server's, where that is too far.
+    pub(crate) fn clock_offset(&self) -> Option<ClockOffset> {
+        ClockOffset::between(self.received_at, self.date?)
+    }
 }
 
 impl std::fmt::Debug for Response {
@@ -75,6 +93,25 @@ pub(crate) struct TransportError {
     pub(crate) sent: bool,
 }
 
+/// What was wrong with TLS; each has another remedy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TlsProblem {
+    /// The certificate's time is over.
+    Expired,
+    /// The certificate's time has not come.
+    NotYetValid,
+    /// No authority that this machine trusts issued it, or it was signed by itself.
+    UnknownIssuer,
+    /// It is for another host.
+    WrongName,
+    /// The server speaks no version of TLS that we do.
+    Version,
+    /// The server speaks no TLS at all.
+    NoTls,
+    /// Something else.
+    Other,
+}
+
 /// What kept a response from arriving.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TransportFailure {
@@ -87,9 +124,12 @@ pub(crate) enum TransportFailure {
     /// No connection.
     #[error("could not be connected: {0}")]
     Connect(String),
+    /// The server, or one before it, ended the connection while it was made.
+    #[error("closed the connection before anything was sent")]
+    Cut,
     /// The certificate or the handshake failed.
-    #[error("showed no trustworthy TLS certificate: {0}")]
-    Tls(String),
+    #[error("could not prove over TLS that it is the one: {1}")]
+    Tls(TlsProblem, String),
     /// The proxy refused.
     #[error("could not be reached through the proxy {0}")]
     Proxy(String),

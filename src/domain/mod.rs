@@ -10,6 +10,7 @@ pub(crate) mod credential;
 pub(crate) mod fault;
 pub(crate) mod host;
 pub(crate) mod http;
+pub(crate) mod http_time;
 pub(crate) mod id;
 pub(crate) mod name;
 pub(crate) mod packed;

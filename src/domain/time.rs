@@ -29,6 +29,12 @@ impl UnixMillis {
         let seconds = self.0.div_euclid(1000);
         jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
     }
+
+    /// The minute that has come by then, in UTC: `14:03 UTC`.
+    pub(crate) fn minute_after(self) -> String {
+        let minute = self.plus(Duration::from_millis(59_999)).rfc3339();
+        format!("{} UTC", minute.get(11..16).unwrap_or_default())
+    }
 }
 
 /// A span for people, in its largest unit rounded down: `40 s`, `3 min`, `2 h`, `27 d`.
@@ -84,6 +90,13 @@ mod tests {
         assert_eq!(UnixMillis(1_795_473_512_345).rfc3339(), "2026-11-23T22:38:32Z");
         assert_eq!(UnixMillis(-1).rfc3339(), "1969-12-31T23:59:59Z");
         assert_eq!(UnixMillis(i64::MAX).rfc3339(), "1970-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn a_time_to_wait_for_is_told_as_the_minute_after_it() {
+        // 22:38:32.345
+        assert_eq!(UnixMillis(1_795_473_512_345).minute_after(), "22:39 UTC");
+        assert_eq!(UnixMillis(1_795_473_480_000).minute_after(), "22:38 UTC");
     }
 
     #[test]

@@ -388,6 +388,7 @@ fn net_settings(config: &Config) -> net::Settings {
         connect_timeout: net::DEFAULT_CONNECT_TIMEOUT.min(config.network.deadline),
         deadline: config.network.deadline,
         user_agent: concat!("orgkey/", env!("CARGO_PKG_VERSION")).to_owned(),
+        clock: now,
     }
 }
 

@@ -100,7 +100,17 @@ impl Engine {
         error: TokenResponseError,
         reporter: &Reporter,
     ) -> Result<Candidate, Error> {
-        let fault = error.reason.fault(endpoint.login_url.host());
+        let fault = match error.reason.fault(endpoint.login_url.host()) {
+            // An answer in Salesforce's place says nothing of what became of the code; 429 and 503
+            // say that the request was not looked at.
+            fault
+                if fault.outcome() == CheckOutcome::Unreachable
+                    && !matches!(fault.status, Some(429 | 503)) =>
+            {
+                fault.with_code_at_risk()
+            }
+            fault => fault,
+        };
         let salvaged = error.salvage.and_then(|tokens| {
             let access_token = tokens.access_token.or_else(|| tokens.refresh_token.clone())?;
             Some((access_token, tokens.refresh_token))

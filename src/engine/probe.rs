@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::domain::credential::{Check, CheckKind, CheckOutcome};
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::http::{Request, Response};
+use crate::domain::http_time::ClockOffset;
 use crate::domain::name::Environment;
 use crate::domain::policy::{EnvironmentProof, prove_environment};
 use crate::domain::record::RecordId;
@@ -30,6 +31,13 @@ pub(super) struct Probe {
     pub(super) is_sandbox: Option<bool>,
     /// Requests used and allowed in 24 hours.
     pub(super) api_requests: Option<(u64, u64)>,
+}
+
+/// What a call that passed told.
+struct Passed {
+    is_sandbox: Option<bool>,
+    api_requests: Option<(u64, u64)>,
+    clock_offset: Option<ClockOffset>,
 }
 
 impl Engine {
@@ -161,12 +169,14 @@ impl Engine {
         };
         let latency = started.elapsed();
         Ok(match result {
-            Ok((is_sandbox, api_requests)) => Probe {
-                check: check::passed(kind, latency, PASSED),
-                fault: None,
-                is_sandbox,
-                api_requests,
-            },
+            Ok(Passed { is_sandbox, api_requests, clock_offset }) => {
+                let mut check = check::passed(kind, latency, PASSED);
+                if let Some(offset) = clock_offset {
+                    check.message = format!("{PASSED}; {offset}");
+                    ClockOffset::REMEDY.clone_into(&mut check.remedy);
+                }
+                Probe { check, fault: None, is_sandbox, api_requests }
+            }
             Err(fault) => Probe {
                 check: check::failed(kind, latency, &fault),
                 fault: Some(fault),
@@ -176,10 +186,7 @@ impl Engine {
         })
     }
 
-    async fn probe_api(
-        &self,
-        token: &TokenSet,
-    ) -> Result<Result<(Option<bool>, Option<(u64, u64)>), Fault>, Error> {
+    async fn probe_api(&self, token: &TokenSet) -> Result<Result<Passed, Fault>, Error> {
         let (instance, host) = (&token.instance_url, token.instance_url.host());
         let answer = self.ask(rest::versions_request(instance)).await?;
         let version = match answer.and_then(|response| rest::versions_response(host, &response)) {
@@ -188,7 +195,10 @@ impl Engine {
         };
         let request = rest::limits_request(instance, version, &token.access_token);
         let answer = self.ask(request).await?;
-        let limits = match answer.and_then(|response| rest::limits_response(host, &response)) {
+        let limits = answer.and_then(|response| {
+            Ok((rest::limits_response(host, &response)?, response.clock_offset()))
+        });
+        let (limits, clock_offset) = match limits {
             Ok(limits) => limits,
             Err(fault) => return Ok(Err(fault)),
         };
@@ -202,13 +212,10 @@ impl Engine {
             .map(|organization| organization.is_sandbox);
         let requests =
             limits.map(|limits| (limits.max.saturating_sub(limits.remaining), limits.max));
-        Ok(Ok((is_sandbox, requests)))
+        Ok(Ok(Passed { is_sandbox, api_requests: requests, clock_offset }))
     }
 
-    async fn probe_identity(
-        &self,
-        token: &TokenSet,
-    ) -> Result<Result<(Option<bool>, Option<(u64, u64)>), Fault>, Error> {
+    async fn probe_identity(&self, token: &TokenSet) -> Result<Result<Passed, Fault>, Error> {
         let (instance, host) = (&token.instance_url, token.instance_url.host());
         let request = identity::userinfo_request(instance, &token.access_token);
         let answer = self.ask(request).await?;

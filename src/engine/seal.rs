@@ -282,6 +282,9 @@ impl Sealer<'_> {
             status: head.status,
             content_type: head.content_type,
             location: None,
+            received_at: crate::engine::now(),
+            date: None,
+            retry_after: None,
             body: Zeroizing::new(plain[end + 1..].to_vec()),
         };
         Ok((response, head.endpoint))

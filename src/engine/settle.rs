@@ -117,8 +117,7 @@ impl Engine {
         response: &Response,
     ) -> Result<Tried, Error> {
         let host = spending.token.login_url.host();
-        let fault =
-            classify_token_endpoint(host, response.status, &response.content_type, &response.body);
+        let fault = classify_token_endpoint(host, response);
         if fault.kind == FaultKind::AlreadyProcessing {
             self.keep_token(spending, latency, &fault).await?;
             return Ok(Tried::Busy(fault));

@@ -133,7 +133,10 @@ impl Engine {
         latency: Duration,
         error: &TransportError,
     ) -> Result<Candidate, Error> {
-        let fault = Fault::from(error);
+        let mut fault = Fault::from(error);
+        if error.sent {
+            fault = fault.with_code_at_risk();
+        }
         if !error.sent || row.credential.token.is_some() {
             return self.end_sign_in(row, latency, fault).await;
         }

@@ -6,7 +6,9 @@ use std::io::{self, Read};
 use zeroize::Zeroizing;
 
 use crate::domain::http::Response;
+use crate::domain::http_time::{parse_date, parse_retry_after};
 use crate::domain::text;
+use crate::domain::time::UnixMillis;
 
 /// Longest head of an answer, in bytes.
 const HEAD_LIMIT: usize = 16 * 1024;
@@ -45,6 +47,8 @@ struct Head {
     status: u16,
     content_type: String,
     location: Option<String>,
+    date: Option<UnixMillis>,
+    retry_after: Option<String>,
     framing: Framing,
 }
 
@@ -74,7 +78,11 @@ impl AnswerBuffer {
 
     /// Reads an answer to its end, as it comes from `stream`. Gives no memory back: that is a call
     /// to the system.
-    pub(super) fn read(&mut self, stream: &mut impl Read) -> Result<Response, AnswerError> {
+    pub(super) fn read(
+        &mut self,
+        stream: &mut impl Read,
+        clock: fn() -> UnixMillis,
+    ) -> Result<Response, AnswerError> {
         let head = self.read_final_head(stream)?;
         let has_no_body = matches!(head.status, 204 | 304);
         let framing = if has_no_body { Framing::Length(0) } else { head.framing };
@@ -96,10 +104,16 @@ impl AnswerBuffer {
                 return Err(AnswerError::Ended);
             }
         }
+        let received_at = clock();
         Ok(Response {
             status: head.status,
             content_type: head.content_type,
             location: head.location,
+            received_at,
+            date: head.date,
+            retry_after: head
+                .retry_after
+                .and_then(|text| parse_retry_after(&text, head.date.unwrap_or(received_at))),
             body: std::mem::take(&mut self.body),
         })
     }
@@ -199,6 +213,8 @@ fn parse_head(raw: &[u8]) -> Result<Option<Head>, AnswerError> {
         status: parsed.code.ok_or(AnswerError::Malformed)?,
         content_type: content_type.split(';').next().unwrap_or_default().trim().to_owned(),
         location: first("location"),
+        date: first("date").and_then(|text| parse_date(&text)),
+        retry_after: first("retry-after"),
         framing: framing(values("transfer-encoding"), values("content-length"))?,
     }))
 }
@@ -279,9 +295,10 @@ mod tests {
     }
 
     const LIMIT: usize = 64;
+    const NOW: UnixMillis = UnixMillis(784_111_000_000);
 
     fn read(answer: &[u8]) -> Result<Response, AnswerError> {
-        AnswerBuffer::new(LIMIT).read(&mut Pieces(vec![answer]))
+        AnswerBuffer::new(LIMIT).read(&mut Pieces(vec![answer]), || NOW)
     }
 
     #[test]
@@ -311,7 +328,7 @@ mod tests {
             assert_eq!((response.status, response.body.as_slice()), (status, body.as_bytes()));
             // One byte at a time is the same.
             let pieces = answer.as_bytes().chunks(1).collect();
-            let response = AnswerBuffer::new(LIMIT).read(&mut Pieces(pieces)).unwrap();
+            let response = AnswerBuffer::new(LIMIT).read(&mut Pieces(pieces), || NOW).unwrap();
             assert_eq!((response.status, response.body.as_slice()), (status, body.as_bytes()));
         }
     }
@@ -354,6 +371,22 @@ mod tests {
     }
 
     #[test]
+    fn times_are_read_by_the_server_s_clock_and_by_ours_without() {
+        let answer = b"HTTP/1.1 429 Busy\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+                       Retry-After: Sun, 06 Nov 1994 08:51:37 GMT\r\nContent-Length: 0\r\n\r\n";
+        let response = read(answer).unwrap();
+        assert_eq!((response.received_at, response.date), (NOW, Some(UnixMillis(784_111_777_000))));
+        assert_eq!(response.retry_after, Some(std::time::Duration::from_secs(120)));
+        let answer =
+            b"HTTP/1.1 429 Busy\r\nDate: soon\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n";
+        let response = read(answer).unwrap();
+        assert_eq!(
+            (response.date, response.retry_after),
+            (None, Some(std::time::Duration::from_secs(7)))
+        );
+    }
+
+    #[test]
     fn a_tunnel_is_open_only_when_nothing_follows_its_head() {
         let open =
             |answer: &[u8]| AnswerBuffer::new(LIMIT).read_tunnel_status(&mut Pieces(vec![answer]));
@@ -377,7 +410,7 @@ mod tests {
             let answer = [head.as_bytes(), &rest].concat();
             let whole = read(&answer).map(|response| response.body.to_vec());
             let pieces = answer.chunks(size).collect();
-            let cut = AnswerBuffer::new(LIMIT).read(&mut Pieces(pieces)).map(|response| response.body.to_vec());
+            let cut = AnswerBuffer::new(LIMIT).read(&mut Pieces(pieces), || NOW).map(|response| response.body.to_vec());
             prop_assert!(whole.as_ref().is_ok_and(|body| body.len() <= LIMIT) || whole.is_err());
             if let (Ok(whole), Ok(cut)) = (&whole, &cut) {
                 prop_assert_eq!(whole, cut);

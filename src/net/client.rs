@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Client;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::header::{
+    ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+};
 use rustls::ClientConfig;
 use rustls_platform_verifier::BuilderVerifierExt;
 use secrecy::{ExposeSecret, SecretString};
@@ -19,9 +21,14 @@ use super::connection::{OpenConnection, Route};
 use super::failure::Context;
 use super::proxy::{Proxy, proxy_for};
 use super::resolve::{Resolver, addresses};
+use super::tls::judge;
 use crate::domain::host::{HostPolicy, is_loopback};
-use crate::domain::http::{Method, Purpose, Request, Response, TransportError, TransportFailure};
+use crate::domain::http::{
+    Method, Purpose, Request, Response, TlsProblem, TransportError, TransportFailure,
+};
+use crate::domain::http_time::{parse_date, parse_retry_after};
 use crate::domain::text;
+use crate::domain::time::UnixMillis;
 
 /// Longest wait for a connection, TLS and proxy included. It stays below the deadline, so that a
 /// request which never left is known as such.
@@ -43,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) deadline: Duration,
     /// The `User-Agent` header.
     pub(crate) user_agent: String,
+    /// Tells when an answer came.
+    pub(crate) clock: fn() -> UnixMillis,
 }
 
 /// Why there is no client.
@@ -140,9 +149,7 @@ impl HttpClient {
             let tls = if is_plain {
                 None
             } else {
-                let trust = trust(&tls).map_err(|error| {
-                    context.unsent(TransportFailure::Tls(text::clean(&error.to_string())))
-                })?;
+                let trust = trust(&tls).map_err(|error| context.unsent(judge(&error, None)))?;
                 Some(trust)
             };
             OpenConnection::open(Route { host, port, proxy, addresses, tls, context })
@@ -190,10 +197,17 @@ impl HttpClient {
         let client = self.client(way).map_err(|error| {
             let why =
                 std::error::Error::source(&error).map_or_else(String::new, ToString::to_string);
-            context.unsent(TransportFailure::Tls(text::clean(&why)))
+            context.unsent(TransportFailure::Tls(TlsProblem::Other, text::clean(&why)))
         })?;
         let path = url.path().to_owned();
-        let exchange = exchange(&client, url, &request, &context);
+        let exchange = async {
+            match exchange(&client, url.clone(), &request, &context).await {
+                Err(error) if may_be_sent_again(&request, &error) => {
+                    exchange(&client, url, &request, &context).await
+                }
+                other => other,
+            }
+        };
         let answer = tokio::time::timeout(self.settings.deadline, exchange)
             .await
             .unwrap_or_else(|_| Err(context.timed_out()));
@@ -213,6 +227,7 @@ impl HttpClient {
             proxy: None,
             connect_timeout: self.settings.connect_timeout,
             deadline: self.settings.deadline,
+            clock: self.settings.clock,
         };
         let url = Url::parse(&request.url).map_err(|_| {
             context.unsent(TransportFailure::Refused("the request has no address".to_owned()))
@@ -254,6 +269,17 @@ impl HttpClient {
             builder = builder.tls_certs_only([]);
         }
         builder.build()
+    }
+}
+
+/// Whether a question may be asked once more without anyone's wish: nothing of it had left, or it
+/// only reads, and a server may close an idle connection just as it is used again (RFC 9110
+/// section 9.2.2).
+fn may_be_sent_again(request: &Request, error: &TransportError) -> bool {
+    match error.failure {
+        TransportFailure::Cut => true,
+        TransportFailure::Interrupted => request.method == Method::Get,
+        _ => false,
     }
 }
 
@@ -343,7 +369,14 @@ async fn read(
     }
     let headers = answer.headers();
     let content_type = header(headers, &CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
+    let received_at = (context.clock)();
+    let date = header(headers, &DATE).and_then(|text| parse_date(&text));
+    let retry_after = header(headers, &RETRY_AFTER)
+        .and_then(|text| parse_retry_after(&text, date.unwrap_or(received_at)));
     Ok(Response {
+        received_at,
+        date,
+        retry_after,
         status: answer.status().as_u16(),
         content_type: content_type.split(';').next().unwrap_or_default().trim().to_owned(),
         location: header(headers, &LOCATION),

@@ -18,7 +18,8 @@ use zeroize::Zeroizing;
 use super::answer::{AnswerBuffer, AnswerError};
 use super::failure::Context;
 use super::proxy::Proxy;
-use crate::domain::http::{Response, TransportError, TransportFailure};
+use super::tls::{judge, judge_handshake};
+use crate::domain::http::{Response, TlsProblem, TransportError, TransportFailure};
 use crate::domain::text;
 
 /// Shortest wait of one read: what has arrived is taken, even when the time is over.
@@ -212,7 +213,7 @@ impl OpenConnection {
             };
             return Err(if left { context.sent(failure) } else { context.unsent(failure) });
         }
-        let response = buffer.read(link).map_err(|error| {
+        let response = buffer.read(link, context.clock).map_err(|error| {
             context.sent(match error {
                 AnswerError::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
                     context.too_late()
@@ -230,7 +231,12 @@ impl OpenConnection {
 impl Route {
     fn connect(&self) -> Result<Link, TransportError> {
         let end = Instant::now() + self.context.connect_timeout;
-        self.build(end).map_err(|failure| self.context.unsent(failure))
+        let built = match self.build(end) {
+            // Nothing had left: the one case that is tried again without being asked.
+            Err(TransportFailure::Cut) => self.build(end),
+            other => other,
+        };
+        built.map_err(|failure| self.context.unsent(failure))
     }
 
     fn build(&self, end: Instant) -> Result<Link, TransportFailure> {
@@ -238,20 +244,22 @@ impl Route {
         let Some(tls) = &self.tls else { return Ok(Link::Plain(wire)) };
         let host = || server_name(&self.host);
         match &self.proxy {
-            None => Ok(Link::Tls(Box::new(shake_hands(wire, host()?, tls)?))),
+            None => Ok(Link::Tls(Box::new(shake_hands(wire, host()?, tls, None)?))),
             Some(proxy) if proxy.scheme == "http" => {
                 let mut wire = wire;
                 self.open_tunnel(proxy, &mut wire)?;
-                Ok(Link::Tls(Box::new(shake_hands(wire, host()?, tls)?)))
+                let shown = proxy.shown();
+                Ok(Link::Tls(Box::new(shake_hands(wire, host()?, tls, Some(&shown))?)))
             }
             Some(proxy) if proxy.scheme == "https" => {
                 let refused = || TransportFailure::Proxy(proxy.shown());
                 let outer = server_name(&proxy.host)
-                    .and_then(|name| shake_hands(wire, name, tls))
+                    .and_then(|name| shake_hands(wire, name, tls, None))
                     .map_err(|_| refused())?;
                 let mut outer = outer;
                 self.open_tunnel(proxy, &mut outer)?;
-                Ok(Link::Nested(Box::new(shake_hands(outer, host()?, tls)?)))
+                let shown = proxy.shown();
+                Ok(Link::Nested(Box::new(shake_hands(outer, host()?, tls, Some(&shown))?)))
             }
             Some(proxy) => Err(TransportFailure::Proxy(format!(
                 "{} ({} is not supported)",
@@ -334,7 +342,7 @@ fn tunnel_request(
 fn server_name(host: &str) -> Result<ServerName<'static>, TransportFailure> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     ServerName::try_from(bare.to_owned())
-        .map_err(|error| TransportFailure::Tls(text::clean(&error.to_string())))
+        .map_err(|error| TransportFailure::Tls(TlsProblem::Other, text::clean(&error.to_string())))
 }
 
 /// Completes the handshake, so that whatever is wrong with a certificate is known before anything
@@ -343,16 +351,17 @@ fn shake_hands<S: Read + Write>(
     stream: S,
     name: ServerName<'static>,
     tls: &Arc<ClientConfig>,
+    proxy: Option<&str>,
 ) -> Result<StreamOwned<ClientConnection, S>, TransportFailure> {
-    let connection = ClientConnection::new(Arc::clone(tls), name)
-        .map_err(|error| TransportFailure::Tls(text::clean(&error.to_string())))?;
+    let connection =
+        ClientConnection::new(Arc::clone(tls), name).map_err(|error| judge(&error, proxy))?;
     let mut stream = StreamOwned::new(connection, stream);
     while stream.conn.is_handshaking() {
         stream.conn.complete_io(&mut stream.sock).map_err(|error| match error.kind() {
             io::ErrorKind::TimedOut => {
                 TransportFailure::Connect("the TLS handshake did not end in time".to_owned())
             }
-            _ => TransportFailure::Tls(text::clean_and_mask(&error.to_string())),
+            _ => judge_handshake(&error, proxy),
         })?;
     }
     Ok(stream)

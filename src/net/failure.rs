@@ -2,11 +2,12 @@
 //! may have left. URLs, headers and bodies stay out of the texts.
 
 use std::error::Error;
-use std::io;
 use std::time::Duration;
 
+use super::tls;
 use crate::domain::http::{TransportError, TransportFailure};
 use crate::domain::text;
+use crate::domain::time::UnixMillis;
 
 /// What a failure is judged by, beside the error itself.
 pub(super) struct Context {
@@ -18,6 +19,8 @@ pub(super) struct Context {
     pub(super) connect_timeout: Duration,
     /// Longest wait for the whole answer.
     pub(super) deadline: Duration,
+    /// Tells when an answer came.
+    pub(super) clock: fn() -> UnixMillis,
 }
 
 impl Context {
@@ -79,12 +82,13 @@ impl Context {
         let causes: Vec<&(dyn Error + 'static)> = causes(error).collect();
         let texts: Vec<String> = causes.iter().map(ToString::to_string).collect();
         let innermost = text::clean_and_mask(texts.last().map_or("", String::as_str));
-        let is_tls = causes.iter().any(|cause| is_invalid_data(*cause))
-            || texts.iter().any(|text| text.contains("tls handshake"));
+        let refusal = causes.iter().find_map(|cause| tls::rustls_error(*cause));
         let is_tunnel = texts.iter().any(|text| text.starts_with("tunnel error"));
-        match &self.proxy {
-            Some(proxy) if is_tunnel || !is_tls => TransportFailure::Proxy(proxy.clone()),
-            _ if is_tls => TransportFailure::Tls(innermost),
+        match (&self.proxy, refusal) {
+            (Some(proxy), _) if is_tunnel => TransportFailure::Proxy(proxy.clone()),
+            (proxy, Some(refusal)) => tls::judge(refusal, proxy.as_deref()),
+            (Some(proxy), None) => TransportFailure::Proxy(proxy.clone()),
+            _ if causes.iter().any(|cause| tls::is_end(*cause)) => TransportFailure::Cut,
             _ if error.is_dns() => TransportFailure::UnknownHost,
             _ if error.is_timeout() => TransportFailure::Connect(self.no_connection()),
             _ => TransportFailure::Connect(innermost),
@@ -100,14 +104,6 @@ fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)
         next = cause.source();
         Some(cause)
     })
-}
-
-/// Whether an I/O error, or one wrapped in it, is of data that TLS refused. An `io::Error` hides
-/// the error in it from `source()`.
-fn is_invalid_data(cause: &(dyn Error + 'static)) -> bool {
-    let Some(error) = cause.downcast_ref::<io::Error>() else { return false };
-    error.kind() == io::ErrorKind::InvalidData
-        || error.get_ref().is_some_and(|inner| is_invalid_data(inner))
 }
 
 fn seconds(span: Duration) -> u64 {

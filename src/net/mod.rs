@@ -11,5 +11,6 @@ mod connection;
 mod failure;
 mod proxy;
 mod resolve;
+mod tls;
 
 pub(crate) use client::{ClientError, DEFAULT_CONNECT_TIMEOUT, HttpClient, Settings};

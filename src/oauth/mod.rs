@@ -60,23 +60,17 @@ fn accept_oauth(host: &str, response: &Response) -> Result<(), Fault> {
     if response.status == 200 {
         return Ok(());
     }
-    let Response { status, content_type, body, .. } = response;
-    Err(crate::domain::fault::classify_token_endpoint(host, *status, content_type, body))
+    Err(crate::domain::fault::classify_token_endpoint(host, response))
 }
 
 /// Reads a JSON answer of the API; everything else by the rows of facts 5.2.
 fn accept_api(host: &str, response: &Response) -> Result<Value, Fault> {
-    let Response { status, content_type, body, location, .. } = response;
-    let refuse = || {
-        crate::domain::fault::classify_api(host, *status, content_type, body, location.as_deref())
-    };
-    if *status != 200 {
-        return Err(refuse());
+    if response.status != 200 {
+        return Err(crate::domain::fault::classify_api(host, response));
     }
-    match serde_json::from_slice::<Value>(body) {
+    match serde_json::from_slice::<Value>(&response.body) {
         Ok(value) if value.is_object() || value.is_array() => Ok(value),
-        _ if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'<') => Err(refuse()),
-        _ => Err(unreadable(host, *status, "no JSON")),
+        _ => Err(crate::domain::fault::classify_unreadable(host, response)),
     }
 }
 
@@ -97,6 +91,7 @@ mod testing {
     use secrecy::ExposeSecret;
 
     use crate::domain::http::{Request, Response};
+    use crate::domain::time::UnixMillis;
 
     /// An answer with a JSON body.
     pub(super) fn answer(status: u16, body: &str) -> Response {
@@ -106,6 +101,9 @@ mod testing {
             status,
             content_type: content_type.into(),
             location: None,
+            received_at: UnixMillis(0),
+            date: None,
+            retry_after: None,
             body: zeroize::Zeroizing::new(body.as_bytes().to_vec()),
         }
     }

@@ -13,7 +13,7 @@ use sha2::Sha256;
 
 use super::{accept_oauth, text_field};
 use crate::domain::app::Flow;
-use crate::domain::fault::{Fault, FaultKind, classify_authorize};
+use crate::domain::fault::{Fault, FaultKind, classify_authorize, classify_unreadable};
 use crate::domain::host::{InstanceUrl, LoginUrl};
 use crate::domain::http::Response;
 use crate::domain::id::{IdError, OrgId, UserId};
@@ -115,10 +115,13 @@ pub(crate) struct TokenResponseError {
 pub(crate) enum TokenResponseProblem {
     /// Salesforce refused; also where `error` stands in a 200.
     #[error("{}", .0.message())]
-    Refused(Fault),
-    /// The body is no JSON object, or names a field twice.
+    Refused(Box<Fault>),
+    /// The body is no JSON.
+    #[error("{}", .0.message())]
+    NotAnOAuthAnswer(Box<Fault>),
+    /// The body is JSON, and no object, or names a field twice.
     #[error("the answer is no JSON object, or names a field twice")]
-    NotAnOAuthAnswer,
+    NotAnObject,
     /// A required field is missing or empty.
     #[error("the answer has no '{0}'")]
     Missing(&'static str),
@@ -146,9 +149,9 @@ impl TokenResponseProblem {
     /// As a fault, with outcome, message and remedy.
     pub(crate) fn fault(&self, host: &str) -> Fault {
         let kind = match self {
-            Self::Refused(fault) => return fault.clone(),
+            Self::Refused(fault) | Self::NotAnOAuthAnswer(fault) => return (**fault).clone(),
             Self::SignatureMismatch => FaultKind::SignatureMismatch,
-            Self::NotAnOAuthAnswer
+            Self::NotAnObject
             | Self::Missing(_)
             | Self::WrongType(_)
             | Self::TooLong(..)
@@ -183,23 +186,34 @@ pub(crate) fn response(
     client_secret: Option<&SecretString>,
 ) -> Result<TokenResponse, TokenResponseError> {
     accept_oauth(host, response)
-        .map_err(TokenResponseProblem::Refused)
-        .and_then(|()| read(host, &response.body, client_secret))
+        .map_err(|fault| TokenResponseProblem::Refused(fault.into()))
+        .and_then(|()| read(host, response, client_secret))
         .map_err(|reason| TokenResponseError { reason, salvage: salvage(&response.body) })
 }
 
 fn read(
     host: &str,
-    body: &[u8],
+    response: &Response,
     client_secret: Option<&SecretString>,
 ) -> Result<TokenResponse, TokenResponseProblem> {
-    let fields: Fields =
-        serde_json::from_slice(body).map_err(|_| TokenResponseProblem::NotAnOAuthAnswer)?;
+    let body = &response.body;
+    let is_json = || serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
+    let fields: Fields = serde_json::from_slice(body).map_err(|_| {
+        if is_json() {
+            TokenResponseProblem::NotAnObject
+        } else {
+            TokenResponseProblem::NotAnOAuthAnswer(classify_unreadable(host, response).into())
+        }
+    })?;
+    if !response.content_type.contains("json") {
+        // Read all the same: it may be the only copy of a token.
+        tracing::warn!(host, response.content_type, "a token response is not labelled as JSON");
+    }
     if let Some(error) = &fields.error {
         let description = fields.error_description.as_ref().and_then(Value::as_str);
         let error = error.as_str().unwrap_or("error");
         let fault = classify_authorize(host, error, description.unwrap_or_default());
-        return Err(TokenResponseProblem::Refused(fault));
+        return Err(TokenResponseProblem::Refused(fault.timed(response).into()));
     }
     let access_token = required("access_token", fields.access_token, TOKEN_LIMIT)?;
     let refresh_token = optional("refresh_token", fields.refresh_token, TOKEN_LIMIT)?;

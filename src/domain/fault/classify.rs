@@ -3,7 +3,12 @@
 
 use serde_json::Value;
 
-use super::{Fault, FaultKind};
+use super::{Fault, FaultKind, mask};
+use crate::domain::http::Response;
+use crate::domain::text;
+
+/// Characters of an unreadable body that are shown.
+const BEGINNING: usize = 80;
 
 /// Texts of the token and authorization endpoints, lower case, searched in error and description
 /// together; the first hit counts (facts 5.1).
@@ -112,28 +117,85 @@ const API_TEXTS: &[(&str, FaultKind)] = &[
     ("unknown_exception", FaultKind::ServerUnavailable),
 ];
 
-/// Reads a refusal of the token, revocation or introspection endpoint. `content_type` is lower
-/// case and without parameters; a body is JSON or a form, and may lack `error_description`.
-pub(crate) fn classify_token_endpoint(
-    host: &str,
-    status: u16,
-    content_type: &str,
-    body: &[u8],
-) -> Fault {
-    if (300..400).contains(&status) {
-        return by_status(FaultKind::LoginHostMoved, host, status);
+/// Reads a refusal of the token, revocation or introspection endpoint. A body is JSON or a form,
+/// and may lack `error_description`.
+pub(crate) fn classify_token_endpoint(host: &str, response: &Response) -> Fault {
+    let Response { status, body, .. } = response;
+    if (300..400).contains(status) {
+        let detail = redirect_detail(host, response);
+        return Fault::new(FaultKind::LoginHostMoved, host, &detail, Some(*status)).timed(response);
     }
-    if let Some(kind) = outage(status, content_type, body) {
-        return by_status(kind, host, status);
-    }
-    match oauth_error(body) {
+    match oauth_error(body).filter(|_| outage(response).is_none()) {
         Some((error, description)) => Fault::new(
             find_oauth(&error, &description),
             host,
             &join(&error, &description),
-            Some(status),
-        ),
-        None => by_status(FaultKind::NotAnOAuthAnswer, host, status),
+            Some(*status),
+        )
+        .timed(response),
+        None => classify_unreadable(host, response),
+    }
+}
+
+/// Judges an answer that is neither a result nor a refusal of OAuth: an outage, a web page in its
+/// place, or nothing that can be read.
+pub(crate) fn classify_unreadable(host: &str, response: &Response) -> Fault {
+    let kind = outage(response).unwrap_or(FaultKind::NotAnOAuthAnswer);
+    let detail = match kind {
+        FaultKind::HtmlAnswer | FaultKind::NotAnOAuthAnswer => describe(response),
+        _ => status_detail(kind, response.status),
+    };
+    Fault::new(kind, host, &detail, Some(response.status)).timed(response)
+}
+
+/// Where a redirect leads: the host alone, since the rest may hold a secret.
+fn redirect_detail(host: &str, response: &Response) -> String {
+    let target = response.location.as_deref().and_then(|location| url::Url::parse(location).ok());
+    let Some((url, target)) =
+        target.as_ref().and_then(|url| Some((url, url.host_str()?.to_owned())))
+    else {
+        return format!("HTTP {}", response.status);
+    };
+    let own = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let advice =
+        if url.scheme() == "https" && target == own { ", the same host over https" } else { "" };
+    format!("HTTP {} to {target}{advice}", response.status)
+}
+
+/// Kind, size and beginning of a body that can't be read. A body that may hold a secret is not
+/// quoted: a token that is cut looks like none.
+fn describe(response: &Response) -> String {
+    let Response { status, content_type, body, .. } = response;
+    let kind = if content_type.is_empty() { "no content type" } else { content_type };
+    let mut words = format!("HTTP {status}, {kind}, {}", size_in_words(body.len()));
+    if let Some(why) = encoding_fault(body) {
+        return format!("{words}, {why}");
+    }
+    let whole = text::clean(&String::from_utf8_lossy(body));
+    let whole = whole.split_whitespace().collect::<Vec<_>>().join(" ");
+    let tells = ["token", "secret", "code", "{"].iter().any(|word| whole.contains(word));
+    if !whole.is_empty() && !tells && mask(&whole) == text::clean(&whole) {
+        words.push_str(": ");
+        words.extend(whole.chars().take(BEGINNING));
+    }
+    words
+}
+
+/// Why a body is no UTF-8 without a byte order mark (RFC 8259 section 8.1).
+fn encoding_fault(body: &[u8]) -> Option<&'static str> {
+    match body {
+        [0xEF, 0xBB, 0xBF, ..] => Some("it begins with a byte order mark"),
+        [0xFE, 0xFF, ..] | [0xFF, 0xFE, ..] => Some("it is UTF-16, not UTF-8"),
+        _ if std::str::from_utf8(body).is_err() => Some("it is no UTF-8"),
+        _ => None,
+    }
+}
+
+fn size_in_words(bytes: usize) -> String {
+    match bytes {
+        0 => "empty".to_owned(),
+        1..1024 => format!("{bytes} bytes"),
+        _ => format!("{} KiB", bytes.div_ceil(1024)),
     }
 }
 
@@ -145,22 +207,18 @@ pub(crate) fn classify_authorize(host: &str, error: &str, description: &str) -> 
 
 /// Reads a refusal of the REST API, the identity URL or userinfo. `location` is that of a
 /// redirect, which is never followed.
-pub(crate) fn classify_api(
-    host: &str,
-    status: u16,
-    content_type: &str,
-    body: &[u8],
-    location: Option<&str>,
-) -> Fault {
+pub(crate) fn classify_api(host: &str, response: &Response) -> Fault {
+    let Response { status, location, body, .. } = response;
+    let (status, location) = (*status, location.as_deref());
     if (300..400).contains(&status) || matches!(status, 420 | 421 | 431) {
         let target = location
             .and_then(|location| url::Url::parse(location).ok())
             .and_then(|url| url.host_str().map(str::to_owned))
             .unwrap_or_else(|| format!("HTTP {status}"));
-        return Fault::new(FaultKind::InstanceMoved, host, &target, Some(status));
+        return Fault::new(FaultKind::InstanceMoved, host, &target, Some(status)).timed(response);
     }
-    if let Some(kind) = outage(status, content_type, body) {
-        return by_status(kind, host, status);
+    if outage(response).is_some() {
+        return classify_unreadable(host, response);
     }
     let (code, message) = api_error(body);
     let haystack = format!("{code} {message}").to_lowercase();
@@ -172,20 +230,21 @@ pub(crate) fn classify_api(
     });
     let detail = join(&code, &message);
     let detail = if detail.is_empty() { format!("HTTP {status}") } else { detail };
-    Fault::new(kind, host, &detail, Some(status))
+    Fault::new(kind, host, &detail, Some(status)).timed(response)
 }
 
-fn by_status(kind: FaultKind, host: &str, status: u16) -> Fault {
-    let detail = if kind == FaultKind::ProxyFailed {
+fn status_detail(kind: FaultKind, status: u16) -> String {
+    if kind == FaultKind::ProxyFailed {
         format!("on the way (HTTP {status})")
     } else {
         format!("HTTP {status}")
-    };
-    Fault::new(kind, host, &detail, Some(status))
+    }
 }
 
 /// What the status or the kind of body alone decides, whatever the body says.
-fn outage(status: u16, content_type: &str, body: &[u8]) -> Option<FaultKind> {
+fn outage(response: &Response) -> Option<FaultKind> {
+    let Response { status, content_type, body, .. } = response;
+    let status = *status;
     if status == 429 {
         return Some(FaultKind::TooManyRequests);
     }

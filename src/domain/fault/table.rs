@@ -306,14 +306,42 @@ faults!(
     /// DNS.
     HostUnknown = "host_unknown", Unreachable:
         "is not known to DNS",
-        "check the spelling of the login URL, and this machine's DNS (getent hosts HOST)";
+        "check the spelling of the login URL (Setup > My Domain shows it), and this machine's DNS (getent hosts HOST)";
     /// TCP.
     ConnectFailed = "connect_failed", Unreachable:
         "could not be connected: {}",
         "check this machine's network and firewall, and HTTPS_PROXY if you need a proxy";
+    /// The connection ended while it was made.
+    ConnectionCut = "connection_cut", Unreachable:
+        "closed the connection twice before anything was sent",
+        "try again; if it stays so, check that a firewall or proxy on the way lets this host pass";
+    /// TLS: the certificate's time is over.
+    TlsCertificateExpired = "tls_certificate_expired", Unreachable:
+        "showed a TLS certificate that has expired: {}",
+        "check this machine's clock (date -u); if it is right, the host, or a proxy on the way, needs a new certificate";
+    /// TLS: the certificate's time has not come.
+    TlsCertificateNotYetValid = "tls_certificate_not_yet_valid", Unreachable:
+        "showed a TLS certificate that is not valid yet: {}",
+        "check this machine's clock (date -u): it may be behind";
+    /// TLS: nobody that this machine trusts issued the certificate.
+    TlsIssuerUnknown = "tls_issuer_unknown", Unreachable:
+        "showed a TLS certificate from an issuer that this machine does not trust: {}",
+        "if your company's proxy looks into TLS, set SSL_CERT_FILE to a file with its CA; if not, someone else answers in Salesforce's place: send nothing there";
+    /// TLS: the certificate is another host's.
+    TlsNameMismatch = "tls_name_mismatch", Unreachable:
+        "showed a TLS certificate of another host: {}",
+        "check the spelling of the login URL (Setup > My Domain shows it), this machine's DNS, and that no proxy answers in Salesforce's place";
+    /// TLS: no version in common.
+    TlsVersionRefused = "tls_version_refused", Unreachable:
+        "speaks no TLS 1.2 or newer: {}",
+        "Salesforce speaks TLS 1.2 and 1.3: check which proxy on the way speaks an older version";
+    /// TLS: something else answers.
+    TlsMissing = "tls_missing", Unreachable:
+        "does not speak TLS on this port: {}",
+        "check the login URL and HTTPS_PROXY: a captive portal, a proxy or another service answers in Salesforce's place";
     /// TLS.
     TlsFailed = "tls_failed", Unreachable:
-        "showed no trustworthy TLS certificate: {}",
+        "could not be connected over TLS: {}",
         "check this machine's clock; behind an intercepting proxy set SSL_CERT_FILE to its CA";
     /// The proxy.
     ProxyFailed = "proxy_failed", Unreachable:

@@ -7,6 +7,28 @@ use FaultKind as Kind;
 
 const HOST: &str = "acme.my.salesforce.com";
 
+/// An answer with these parts.
+fn answer(status: u16, content_type: &str, body: &[u8]) -> Response {
+    Response {
+        status,
+        content_type: content_type.to_owned(),
+        location: None,
+        received_at: UnixMillis(1_795_473_512_345),
+        date: None,
+        retry_after: None,
+        body: zeroize::Zeroizing::new(body.to_vec()),
+    }
+}
+
+fn by_token_endpoint(status: u16, content_type: &str, body: &[u8]) -> Fault {
+    classify_token_endpoint(HOST, &answer(status, content_type, body))
+}
+
+fn by_api(status: u16, content_type: &str, body: &[u8], location: Option<&str>) -> Fault {
+    let location = location.map(str::to_owned);
+    classify_api(HOST, &Response { location, ..answer(status, content_type, body) })
+}
+
 /// Error, description, kind: facts 5.1, and the texts of 3.4 to 3.6.
 const TOKEN_ROWS: &[(&str, &str, Kind)] = &[
     ("invalid_grant", "expired authorization code", Kind::CodeExpired),
@@ -233,13 +255,8 @@ fn every_row_of_the_token_endpoint_is_told_apart_in_json_and_as_a_form() {
             .append_pair("error", error)
             .append_pair("error_description", &description.to_uppercase())
             .finish();
-        let by_json = classify_token_endpoint(HOST, 400, "application/json", json.as_bytes());
-        let by_form = classify_token_endpoint(
-            HOST,
-            400,
-            "application/x-www-form-urlencoded",
-            form.as_bytes(),
-        );
+        let by_json = by_token_endpoint(400, "application/json", json.as_bytes());
+        let by_form = by_token_endpoint(400, "application/x-www-form-urlencoded", form.as_bytes());
         assert_eq!(by_json.kind, *kind, "{error} {description}");
         assert_eq!(by_form.kind, *kind, "{error} {description}");
         assert_eq!(
@@ -253,7 +270,7 @@ fn every_row_of_the_token_endpoint_is_told_apart_in_json_and_as_a_form() {
 #[test]
 fn every_row_of_the_api_is_told_apart() {
     for (status, content_type, body, kind) in API_ROWS {
-        let fault = classify_api(HOST, *status, content_type, body.as_bytes(), None);
+        let fault = by_api(*status, content_type, body.as_bytes(), None);
         assert_eq!(fault.kind, *kind, "{status} {body}");
     }
 }
@@ -277,6 +294,13 @@ fn every_kind_that_has_a_text_is_reached_by_a_row() {
         Kind::HostRefused,
         Kind::HostUnknown,
         Kind::ConnectFailed,
+        Kind::ConnectionCut,
+        Kind::TlsCertificateExpired,
+        Kind::TlsCertificateNotYetValid,
+        Kind::TlsIssuerUnknown,
+        Kind::TlsNameMismatch,
+        Kind::TlsVersionRefused,
+        Kind::TlsMissing,
         Kind::TlsFailed,
         Kind::Timeout,
         Kind::Interrupted,
@@ -299,11 +323,11 @@ fn an_outage_is_passing_whatever_its_body_says() {
         (400, "application/json", b"{\"error\":\"inv", Kind::NotAnOAuthAnswer),
         (400, "", b"", Kind::NotAnOAuthAnswer),
     ] {
-        let fault = classify_token_endpoint(HOST, status, content_type, body);
+        let fault = by_token_endpoint(status, content_type, body);
         assert_eq!((fault.kind, fault.outcome()), (kind, CheckOutcome::Unreachable), "{status}");
         assert_eq!((fault.outcome(), fault.cause()), (CheckOutcome::Unreachable, None), "{status}");
     }
-    assert_eq!(classify_token_endpoint(HOST, 302, "", b"").kind, Kind::LoginHostMoved);
+    assert_eq!(by_token_endpoint(302, "", b"").kind, Kind::LoginHostMoved);
 }
 
 #[test]
@@ -345,7 +369,7 @@ fn each_kind_has_its_own_code_a_message_with_the_host_and_a_remedy() {
 fn the_message_tells_what_the_server_said_and_no_secret() {
     let body = br#"{"error":"invalid_grant","error_description":"expired access/refresh token"}"#;
     assert_eq!(
-        classify_token_endpoint(HOST, 400, "application/json", body).message(),
+        by_token_endpoint(400, "application/json", body).message(),
         "acme.my.salesforce.com refused the refresh token for good: it was revoked, replaced, unused for too long, or pushed out by a newer approval (invalid_grant: expired access/refresh token)"
     );
     let timeout =
@@ -367,9 +391,82 @@ fn the_message_tells_what_the_server_said_and_no_secret() {
 
 #[test]
 fn a_redirect_names_its_target_host_alone() {
-    let fault =
-        classify_api(HOST, 302, "", b"", Some("https://acme2.my.salesforce.com/x?sid=00D!secret"));
+    let fault = by_api(302, "", b"", Some("https://acme2.my.salesforce.com/x?sid=00D!secret"));
     assert_eq!(fault.detail, "acme2.my.salesforce.com");
+}
+
+#[test]
+fn a_redirect_of_the_token_endpoint_names_its_target_host_alone() {
+    let detail = |location: &str| {
+        let location = Some(location.to_owned());
+        let host = "acme.my.localhost:8080";
+        classify_token_endpoint(host, &Response { location, ..answer(307, "", b"") }).detail
+    };
+    assert_eq!(detail("https://evil.example/x?code=aPrxSecret"), "HTTP 307 to evil.example");
+    let same = "HTTP 307 to acme.my.localhost, the same host over https";
+    assert_eq!(detail("https://acme.my.localhost/services/oauth2/token"), same);
+    assert_eq!(detail("/elsewhere"), "HTTP 307");
+}
+
+#[test]
+fn what_is_no_oauth_answer_is_described_and_quoted_only_where_it_holds_no_secret() {
+    let long = format!("<html>{}</html>", "Please pay. ".repeat(400));
+    let utf16: Vec<u8> = [0xFF_u8, 0xFE].into_iter().chain("{}".bytes()).collect();
+    let table: [(&str, &[u8], &str); 9] = [
+        ("text/plain", b"no route", "HTTP 200, text/plain, 8 bytes: no route"),
+        ("", b"", "HTTP 200, no content type, empty"),
+        ("text/html", b"<html>Log in", "HTTP 200, text/html, 12 bytes: <html>Log in"),
+        ("application/json", b"{\"access_token\":\"00D", "HTTP 200, application/json, 20 bytes"),
+        ("text/plain", b"5Aep861abc is yours", "HTTP 200, text/plain, 19 bytes"),
+        ("text/plain", b"a secret: x", "HTTP 200, text/plain, 11 bytes"),
+        (
+            "application/json",
+            b"\xEF\xBB\xBF{}",
+            "HTTP 200, application/json, 5 bytes, it begins with a byte order mark",
+        ),
+        (
+            "application/json",
+            &utf16,
+            "HTTP 200, application/json, 4 bytes, it is UTF-16, not UTF-8",
+        ),
+        (
+            "application/json",
+            b"{\"a\":\"\xC3\x28\"}",
+            "HTTP 200, application/json, 10 bytes, it is no UTF-8",
+        ),
+    ];
+    for (content_type, body, detail) in table {
+        let fault = classify_unreadable(HOST, &answer(200, content_type, body));
+        assert_eq!(fault.detail, detail);
+        assert_eq!(fault.outcome(), CheckOutcome::Unreachable);
+    }
+    let fault = classify_unreadable(HOST, &answer(200, "text/html", long.as_bytes()));
+    assert!(fault.detail.starts_with("HTTP 200, text/html, 5 KiB: <html>Please pay."));
+    assert!(fault.detail.chars().count() < 120, "{}", fault.detail);
+}
+
+#[test]
+fn when_to_try_again_and_a_wrong_clock_are_told() {
+    let minute = std::time::Duration::from_secs(60);
+    let received = answer(429, "", b"").received_at;
+    let told = |status, body: &[u8]| {
+        let date = Some(received.plus(minute * 180));
+        let answer =
+            Response { retry_after: Some(minute * 5), date, ..answer(status, "text/html", body) };
+        classify_token_endpoint(HOST, &answer)
+    };
+    // 22:38:32 and five minutes.
+    let clock = "this machine's clock is 3 h behind the server's";
+    let busy = told(429, b"");
+    assert!(busy.message().ends_with(clock), "{}", busy.message());
+    assert!(busy.remedy().starts_with("try again after 22:44 UTC; set this machine's clock"));
+    let down = told(503, b"<html>maintenance");
+    assert!(down.remedy().starts_with("try again after 22:44 UTC; status.salesforce.com"));
+    // A refusal for good is not healed by waiting.
+    let dead = told(400, br#"{"error":"invalid_grant","error_description":"inactive user"}"#);
+    assert!(!dead.remedy().contains("22:44") && dead.message().ends_with(clock));
+    let lost = busy.with_code_at_risk().remedy();
+    assert!(lost.starts_with("the code may be spent: ") && lost.contains("22:44"), "{lost}");
 }
 
 proptest! {
@@ -387,8 +484,8 @@ proptest! {
         let refused = refused.to_string();
         for body in [body.as_slice(), described.as_bytes(), refused.as_bytes(), planted.as_bytes()] {
             for fault in [
-                classify_token_endpoint(HOST, status, &content_type, body),
-                classify_api(HOST, status, &content_type, body, Some(&planted)),
+                by_token_endpoint(status, &content_type, body),
+                by_api(status, &content_type, body, Some(&planted)),
                 classify_authorize(HOST, &String::from_utf8_lossy(body), &planted),
             ] {
                 let message = fault.message();

@@ -105,6 +105,7 @@ fn settings(allow_loopback: bool) -> Settings {
         connect_timeout: Duration::from_secs(5),
         deadline: Duration::from_secs(10),
         user_agent: "orgkey/0.1".into(),
+        clock: || UnixMillis(0),
     }
 }
 
@@ -230,7 +231,7 @@ async fn a_server_that_speaks_no_tls_means_that_nothing_was_sent() {
     });
     let url = format!("https://127.0.0.1:{port}/token");
     let error = client().send(post(url, Purpose::Exchange)).await.unwrap_err();
-    assert!(matches!(error.failure, TransportFailure::Tls(_)), "{error:?}");
+    assert!(matches!(error.failure, TransportFailure::Tls(TlsProblem::NoTls, _)), "{error:?}");
     assert!(!error.sent);
     assert_eq!(server.connections(), 0);
 }
