@@ -272,6 +272,8 @@ impl Route {
     /// Opens TCP to the first address that answers; each has its share of the time.
     fn dial(&self, end: Instant) -> Result<Wire, TransportFailure> {
         let mut last = io::Error::from(io::ErrorKind::NotFound);
+        // Silence is told before whatever else happened: it is what the firewall is looked at for.
+        let mut was_silent = false;
         for (tried, address) in self.addresses.iter().enumerate() {
             let left = end.saturating_duration_since(Instant::now());
             let others = u32::try_from(self.addresses.len() - tried).unwrap_or(u32::MAX);
@@ -288,12 +290,11 @@ impl Route {
                 }
                 Err(error) => last = error,
             }
+            was_silent |= last.kind() == io::ErrorKind::TimedOut;
         }
         Err(match &self.proxy {
             Some(proxy) => TransportFailure::Proxy(proxy.shown()),
-            None if last.kind() == io::ErrorKind::TimedOut => {
-                TransportFailure::Connect(self.context.no_connection())
-            }
+            None if was_silent => TransportFailure::Connect(self.context.no_connection()),
             None => TransportFailure::Connect(text::clean(&last.to_string())),
         })
     }

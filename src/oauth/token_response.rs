@@ -197,7 +197,7 @@ fn read(
     client_secret: Option<&SecretString>,
 ) -> Result<TokenResponse, TokenResponseProblem> {
     let body = &response.body;
-    let is_json = || serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
+    let is_json = || serde_json::from_slice::<Value>(body).is_ok();
     let fields: Fields = serde_json::from_slice(body).map_err(|_| {
         if is_json() {
             TokenResponseProblem::NotAnObject

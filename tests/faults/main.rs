@@ -11,3 +11,4 @@
 #[expect(dead_code, reason = "the other test crates use the rest")]
 mod common;
 mod disk;
+mod network;

@@ -310,7 +310,7 @@ faults!(
     /// TCP.
     ConnectFailed = "connect_failed", Unreachable:
         "could not be connected: {}",
-        "check this machine's network and firewall, and HTTPS_PROXY if you need a proxy";
+        "check this machine's network, DNS and firewall, and HTTPS_PROXY if you need a proxy";
     /// The connection ended while it was made.
     ConnectionCut = "connection_cut", Unreachable:
         "closed the connection twice before anything was sent",

@@ -136,13 +136,15 @@ fn an_error_in_a_200_is_an_error_and_a_token_in_a_400_is_saved() {
 fn what_is_no_json_object_is_no_oauth_answer() {
     let twice = example().to_string().replacen('{', "{\"scope\":\"api\",", 1);
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    for body in ["[]", "17", &twice, &deep] {
+    for body in ["[]", "17", &twice] {
         let error = response("h", &answer(200, body), None).unwrap_err();
         assert_eq!(error.reason, TokenResponseProblem::NotAnObject);
         assert_eq!(error.reason.fault("h").kind, FaultKind::TokenResponseInvalid);
     }
     for (body, kind) in [
         ("", FaultKind::NotAnOAuthAnswer),
+        (&deep, FaultKind::NotAnOAuthAnswer),
+        ("{\"issued_at\":1e400}", FaultKind::NotAnOAuthAnswer),
         ("\u{feff}{}", FaultKind::NotAnOAuthAnswer),
         ("{\"access_token\":\"00D", FaultKind::NotAnOAuthAnswer),
         ("<html>Log in", FaultKind::HtmlAnswer),
