@@ -7,7 +7,10 @@
     reason = "a test fails by panicking"
 )]
 
+mod answers;
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "the other test crates use the rest")]
 mod common;
 mod disk;
+mod scene;
+mod token_answers;
