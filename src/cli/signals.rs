@@ -10,6 +10,7 @@ use rustix::process::{Signal as Stop, getpid, kill_process};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::engine::{Engine, Failure, Settings};
+use crate::platform;
 use crate::platform::terminal::FormerModes;
 
 use super::output::{Done, Ended};
@@ -61,9 +62,17 @@ pub(crate) async fn close(engine: &Engine) {
     }
 }
 
-/// The runtime, with so many threads beside the one that called.
+/// The runtime, with so many threads beside the one that called. From here on a file that may not
+/// grow any more (`ulimit -f`) is an error of the write and not the end of the process.
 pub(crate) fn runtime(workers: usize) -> Result<tokio::runtime::Runtime, Ended> {
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?)
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
+    {
+        let _within = runtime.enter();
+        // The handler stays when the stream of its signals is dropped.
+        drop(signal(SignalKind::from_raw(platform::harden::FILE_TOO_LARGE)));
+    }
+    Ok(runtime)
 }
 
 /// Ctrl-Z stops the process, but not between what was sent and its commit.

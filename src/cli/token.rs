@@ -6,6 +6,7 @@ use crate::engine::operation::TokenRequest;
 use crate::engine::outcome::TokenAnswer;
 use crate::engine::sensitive::Sensitive;
 use crate::engine::{Operation, Outcome, Settings};
+use crate::platform::harden::has_file_size_limit;
 use crate::platform::terminal;
 
 use super::args::Token;
@@ -37,7 +38,10 @@ pub(crate) fn run(token: Token, settings: Settings, output: Output) -> Done {
     }
     let request =
         TokenRequest { selection: selection(token.named), min_ttl: token.min_ttl, rejected };
-    if let Some(answer) = crate::engine::serve_stored(&settings, &request)? {
+    // Without a runtime nothing handles the signal that a file size limit sends.
+    if !has_file_size_limit()
+        && let Some(answer) = crate::engine::serve_stored(&settings, &request)?
+    {
         return print(&answer, output);
     }
     signals::block_on(settings, |engine| async move {

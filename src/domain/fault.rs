@@ -81,6 +81,21 @@ impl Fault {
         self
     }
 
+    /// The same, and what of an authorization request was refused: Salesforce does not name the
+    /// redirect URI or the scopes that it got.
+    pub(crate) fn of_request(mut self, authorization_url: &str) -> Self {
+        let parameter = match self.kind {
+            FaultKind::RedirectUriMismatch => "redirect_uri",
+            FaultKind::InvalidScope => "scope",
+            _ => return self,
+        };
+        let Ok(url) = url::Url::parse(authorization_url) else { return self };
+        if let Some((_, asked)) = url.query_pairs().find(|(name, _)| name == parameter) {
+            self.detail = format!("{}; orgkey asked for {}", self.detail, text::clean(&asked));
+        }
+        self
+    }
+
     /// The outcome of the check that met it.
     pub(crate) fn outcome(&self) -> CheckOutcome {
         self.kind.row().outcome

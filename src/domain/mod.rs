@@ -16,6 +16,7 @@ pub(crate) mod name;
 pub(crate) mod packed;
 pub(crate) mod policy;
 pub(crate) mod record;
+pub(crate) mod refused;
 pub(crate) mod text;
 pub(crate) mod time;
 pub(crate) mod token;

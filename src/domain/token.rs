@@ -102,6 +102,8 @@ pub(crate) struct TokenSet {
     pub(crate) issued_at: UnixMillis,
     /// The `exp` of a JWT access token.
     pub(crate) known_expiry: Option<UnixMillis>,
+    /// Whether a refresh ever answered another refresh token than it was asked with.
+    pub(crate) rotated: bool,
 }
 
 impl std::fmt::Debug for TokenSet {

@@ -213,7 +213,8 @@ impl Error {
                 | store::Error::ReadOnly
                 | store::Error::Damaged(_)
                 | store::Error::TooNew { .. }
-                | store::Error::Busy
+                | store::Error::Busy { .. }
+                | store::Error::Moved
                 | store::Error::Unusable(_) => Some(error),
                 // The store works; what was asked of it does not fit any more.
                 store::Error::Stale | store::Error::Exists(_) => None,
@@ -342,8 +343,12 @@ impl Error {
             Self::SignInLost { address, .. } => format!(
                 "its code may be spent: sign in again with orgkey setup {address}; Salesforce may keep an approval that nobody holds, one of five for this user and app"
             ),
-            Self::AnswerKept(_) => {
-                "free some space, then do the same again: it is taken over, and Salesforce is not asked".into()
+            Self::AnswerKept(why) => {
+                let first = match why {
+                    store::Error::Full => "free some space".into(),
+                    other => other.remedy(),
+                };
+                format!("{first}; then do the same again: it is taken over, and Salesforce is not asked")
             }
             Self::WrongAccount(wrong) => format!(
                 "sign out of Salesforce in that browser or use a private window, then orgkey setup {}; or correct the saved IDs with orgkey reset",

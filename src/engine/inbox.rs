@@ -218,7 +218,8 @@ impl Engine {
     /// nobody at work on it. For what shows the state of credentials.
     pub(super) async fn heal_all(&self) -> Result<(), Error> {
         for credential in self.store.call(|store| store.open_exchanges()).await? {
-            if let Some(_lock) = self.try_lock(credential)? {
+            // Where the lock can't be had, as on a read-only file system, nothing can be healed.
+            if let Ok(Some(_lock)) = self.try_lock(credential) {
                 self.heal(credential, &Reporter(None)).await?;
             }
         }

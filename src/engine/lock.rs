@@ -1,6 +1,7 @@
 //! One exchange at a time per credential, across processes, by a lock that the kernel frees when
 //! its holder dies.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::domain::record::RecordId;
@@ -30,6 +31,8 @@ impl Engine {
         credential: RecordId,
         reporter: &Reporter,
     ) -> Result<CredentialLock, Error> {
+        // A folder that was moved away is not begun anew in its old place.
+        self.store.call(|store| store.refuse_moved()).await?;
         let deadline = tokio::time::Instant::now() + WAIT;
         let mut told = false;
         loop {
@@ -38,7 +41,12 @@ impl Engine {
                 return Ok(lock);
             }
             if tokio::time::Instant::now() >= deadline {
-                return Err(crate::store::Error::Busy.into());
+                return Err(crate::store::Error::Busy {
+                    what: "this credential",
+                    seconds: WAIT.as_secs(),
+                    holder: platform::lock::holder(&self.lock_file(credential), 0),
+                }
+                .into());
             }
             if !std::mem::replace(&mut told, true) {
                 reporter.progress(Progress::Waiting);
@@ -51,8 +59,12 @@ impl Engine {
     pub(super) fn try_lock(&self, credential: RecordId) -> Result<Option<CredentialLock>, Error> {
         let folder = self.settings.locations.locks_folder();
         platform::files::create_private_folder(&folder)?;
-        let held = LockFile::try_acquire(&folder.join(credential.to_string()))?;
+        let held = LockFile::try_acquire(&self.lock_file(credential))?;
         Ok(held.map(|file| CredentialLock { _file: file }))
+    }
+
+    fn lock_file(&self, credential: RecordId) -> PathBuf {
+        self.settings.locations.locks_folder().join(credential.to_string())
     }
 
     /// Looks whether anyone still waits for the answer of an open refresh. Where the lock is free,
@@ -63,9 +75,8 @@ impl Engine {
         if row.credential.intent.as_ref().is_none_or(|intent| intent.deadline < at) {
             return row;
         }
-        let path = self.settings.locations.locks_folder().join(row.id.to_string());
         // A lock that can't be looked at proves nothing.
-        let Ok(Some(lock)) = LockFile::try_acquire(&path) else { return row };
+        let Ok(Some(lock)) = LockFile::try_acquire(&self.lock_file(row.id)) else { return row };
         // Read again under it: the holder may have ended well between the two looks.
         let mut row = self.reload(row.id).await.unwrap_or(row);
         drop(lock);

@@ -18,6 +18,7 @@ mod inbox;
 mod key_folder;
 mod keyring;
 mod lock;
+mod open;
 pub(crate) mod operation;
 pub(crate) mod outcome;
 mod pin;
@@ -36,7 +37,7 @@ mod sign_in;
 mod token;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::{mpsc, watch};
 
@@ -55,6 +56,7 @@ use crate::store::owner::StoreThread;
 use crate::store::{CredentialRow, Durability, Store};
 use crate::vault::key_files::KeyFiles;
 use key_folder::PrivateFolder;
+use open::{Opened, name_holder, open_store};
 
 pub(crate) use clock::now;
 pub(crate) use error::{Error, Invalid, Refusal, exit, exit_code_of};
@@ -93,6 +95,8 @@ pub(crate) struct Engine {
     exchanges: watch::Sender<usize>,
     /// Whether an answer was, at any time, in this process's memory alone.
     only_in_memory: watch::Sender<bool>,
+    /// What opening the store told, until someone is there to hear it.
+    notes: Mutex<Vec<String>>,
 }
 
 /// Tells the asker what is going on. An asker that is gone, or behind, is no reason to stop.
@@ -132,7 +136,7 @@ impl Reporter {
 impl Engine {
     /// Opens the store and makes the engine. No network, no key and no certificate is touched yet.
     pub(crate) fn open(settings: Settings) -> Result<Arc<Self>, Error> {
-        let store = open_store(&settings.locations, Durability::Full)?;
+        let Opened { store, notes } = open_store(&settings.locations, Durability::Full)?;
         let store_id = store.store_id();
         let keys = KeyFiles::new(PrivateFolder(settings.locations.key_folder().to_owned()));
         Ok(Arc::new(Self {
@@ -144,6 +148,7 @@ impl Engine {
             who: who_in_words(),
             exchanges: watch::channel(0).0,
             only_in_memory: watch::channel(false).0,
+            notes: Mutex::new(notes),
             settings,
         }))
     }
@@ -172,7 +177,11 @@ impl Engine {
         reporter: Reporter,
     ) -> Result<Outcome, Failure> {
         let name = operation.name();
-        let result = self.perform(operation, &reporter).await.map_err(Failure::from);
+        let notes = std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner));
+        reporter.notes(notes);
+        let result = self.perform(operation, &reporter).await;
+        let result =
+            result.map_err(|error| Failure::from(name_holder(error, &self.settings.locations)));
         match &result {
             Ok(_) => tracing::info!(operation = name, "done"),
             Err(failure) => tracing::info!(operation = name, code = failure.code, "failed"),
@@ -349,36 +358,6 @@ impl Engine {
             who: self.who.clone(),
         }
     }
-}
-
-/// Opens the store with its folders; private from the first byte.
-fn open_store(locations: &Locations, durability: Durability) -> Result<Store, Error> {
-    for folder in locations.private_folders() {
-        platform::files::create_private_folder(folder)?;
-    }
-    let path = locations.store_file();
-    match platform::files::create_private_file(&path) {
-        Ok(_) => {}
-        Err(error) if error.is_there_already() => platform::files::check_private(&path)?,
-        Err(error) => return Err(error.into()),
-    }
-    let ballast = Ballast::new(locations.ballast_file());
-    let open = || Store::open(&path, durability, platform::who::host_mark);
-    let store = match open() {
-        Err(error)
-            if Error::from(error.clone()).storage().is_some() && ballast.give_up_if_full() =>
-        {
-            open()?
-        }
-        opened => {
-            let store = opened?;
-            if durability == Durability::Full {
-                ballast.take();
-            }
-            store
-        }
-    };
-    Ok(store)
 }
 
 /// How the HTTP client is made: what the configuration says, within the program's own limits.

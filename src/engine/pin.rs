@@ -130,6 +130,7 @@ impl Engine {
                 flow: Flow::Paste,
                 issued_at: now(),
                 known_expiry: None,
+                rotated: false,
             };
             self.revoke_unstored(key, &row.credential, &token, reporter).await?;
         }

@@ -158,6 +158,7 @@ impl Engine {
         let token = key.sealer().open_token_set(stored.id, stored.generation, &stored.sealed)?;
         Ok(Spending {
             rotation: app.as_ref().map_or(Rotation::Unknown, |app| app.rotation),
+            idle_limit: app.as_ref().and_then(|app| app.idle_limit).map(Duration::from_secs),
             session: app
                 .map_or(crate::domain::app::DEFAULT_SESSION_TIMEOUT, |app| app.session_timeout()),
             row,

@@ -37,6 +37,9 @@ struct TokenPayload {
     flow: Flow,
     issued_at: UnixMillis,
     known_expiry: Option<UnixMillis>,
+    /// Values of the first version have none.
+    #[serde(default)]
+    rotated: bool,
 }
 
 /// What a pending authorization code request needs at its end.
@@ -152,6 +155,7 @@ impl Sealer<'_> {
             flow: token.flow,
             issued_at: token.issued_at,
             known_expiry: token.known_expiry,
+            rotated: token.rotated,
         };
         self.seal(&payload, "token_set", row, generation)
     }
@@ -177,6 +181,7 @@ impl Sealer<'_> {
             flow: payload.flow,
             issued_at: payload.issued_at,
             known_expiry: payload.known_expiry,
+            rotated: payload.rotated,
         })
     }
 

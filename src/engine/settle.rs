@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use secrecy::SecretString;
+
 use crate::domain::app::Rotation;
 use crate::domain::audit::AuditEvent;
 use crate::domain::credential::{Cause, CheckKind, CheckOutcome};
@@ -10,10 +12,12 @@ use crate::domain::fault::{Fault, FaultKind, classify_token_endpoint};
 use crate::domain::host::InstanceUrl;
 use crate::domain::http::{Response, TransportError};
 use crate::domain::policy::Account;
+use crate::domain::refused::RefusedToken;
 use crate::domain::token::{Generation, TokenRole, TokenSet};
 use crate::engine::error::{Error, Refusal, SetupNeed};
 use crate::engine::keyring::OpenKey;
 use crate::engine::revoke::{account_of, owe};
+use crate::engine::sensitive::Sensitive;
 use crate::engine::token::expiry_from;
 use crate::engine::{Engine, check, now};
 use crate::oauth::token_response;
@@ -43,6 +47,8 @@ pub(super) struct Spending {
     pub(super) rotation: Rotation,
     /// How long an unused session lives.
     pub(super) session: Duration,
+    /// The app's idle limit, where it is said.
+    pub(super) idle_limit: Option<Duration>,
     /// Counts the tries at this token set.
     pub(super) attempt: u32,
     /// Seals what comes of it.
@@ -50,6 +56,18 @@ pub(super) struct Spending {
 }
 
 impl Spending {
+    /// What is known of the refresh token when it is refused for good.
+    fn refused(&self) -> RefusedToken {
+        RefusedToken {
+            answer_was_lost: self.attempt > 1,
+            rotation: self.rotation,
+            rotated: self.token.rotated,
+            unused: now().since(self.stored.issued_at),
+            idle_limit: self.idle_limit,
+            environment: self.row.credential.address.environment,
+        }
+    }
+
     /// The row of a refreshed token set: a generation further, of the same sign-in.
     fn seal_refreshed(
         &self,
@@ -100,9 +118,9 @@ impl Engine {
         spending: &Spending,
         latency: Duration,
         response: &Response,
-        secret: Option<&secrecy::SecretString>,
+        secret: Option<&SecretString>,
     ) -> Result<Tried, Error> {
-        if response.status == 200 {
+        if response.status == 200 || token_response::holds_token(response) {
             self.settle_answer(spending, latency, response, secret).await
         } else {
             self.settle_refusal(spending, latency, response).await
@@ -134,13 +152,13 @@ impl Engine {
         Err(fault.into())
     }
 
-    /// Status 200: a token set, or something that has to be kept all the same.
+    /// A token set, or something that has to be kept all the same.
     async fn settle_answer(
         &self,
         spending: &Spending,
         latency: Duration,
         response: &Response,
-        secret: Option<&secrecy::SecretString>,
+        secret: Option<&SecretString>,
     ) -> Result<Tried, Error> {
         let host = spending.token.login_url.host();
         let TokenResponseError { reason, salvage } =
@@ -159,6 +177,8 @@ impl Engine {
                 ..spending.token.clone()
             };
             self.keep_orphan(spending, latency, token, &fault).await?;
+        } else if fault.outcome() == CheckOutcome::NeedsSetup {
+            return self.refuse(spending, latency, &fault).await;
         } else if matches!(reason, TokenResponseProblem::Refused(_))
             || spending.rotation == Rotation::No
         {
@@ -185,19 +205,7 @@ impl Engine {
             &self.settings.config.host_policy(),
         )
         .unwrap_or_else(|_| old.instance_url.clone());
-        let token = TokenSet {
-            access_token: answer.access_token,
-            // Without rotation the answer has none: the old one goes on.
-            refresh_token: answer.refresh_token.or_else(|| old.refresh_token.clone()),
-            instance_url,
-            identity_url: answer.identity_url,
-            org_id: account.org_id.clone(),
-            user_id: account.user_id.clone(),
-            scopes: if answer.scopes.is_empty() { old.scopes.clone() } else { answer.scopes },
-            issued_at: now(),
-            known_expiry: answer.known_expiry,
-            ..old.clone()
-        };
+        let token = successor(old, answer, instance_url);
         if foreign {
             let fault = Fault::new(FaultKind::ForeignRefresh, old.login_url.host(), "", Some(200));
             self.keep_orphan(spending, latency, token, &fault).await?;
@@ -285,14 +293,16 @@ impl Engine {
         latency: Duration,
         fault: &Fault,
     ) -> Result<Tried, Error> {
+        let refused = spending.refused();
         let mut refusal = check::failed(CheckKind::Refresh, latency, fault);
-        if spending.attempt > 1 {
+        (refusal.message, refusal.remedy) = refused.words(fault);
+        if refused.answer_was_lost {
             refusal.message = format!(
                 "the answer to an earlier refresh was lost, and Salesforce refuses the old token now: {}",
                 refusal.message
             );
         }
-        let cause = fault.cause().unwrap_or(Cause::Unknown);
+        let cause = refused.cause(fault);
         let entry =
             self.audit(AuditEvent::TokenRefused, &spending.row.credential, refusal.message.clone());
         let (id, generation) = (spending.row.id, spending.stored.generation);
@@ -345,6 +355,27 @@ impl Engine {
             }
         };
         Ok(self.store.call(settle).await?)
+    }
+}
+
+/// The token set that a refresh makes of an old one.
+fn successor(old: &TokenSet, answer: TokenResponse, instance_url: InstanceUrl) -> TokenSet {
+    let is_other = |new: &SecretString| {
+        Some(Sensitive(new.clone())) != old.refresh_token.clone().map(Sensitive)
+    };
+    TokenSet {
+        rotated: old.rotated || answer.refresh_token.as_ref().is_some_and(is_other),
+        access_token: answer.access_token,
+        // Without rotation the answer has none: the old one goes on.
+        refresh_token: answer.refresh_token.or_else(|| old.refresh_token.clone()),
+        instance_url,
+        identity_url: answer.identity_url,
+        org_id: answer.org_id,
+        user_id: answer.user_id,
+        scopes: if answer.scopes.is_empty() { old.scopes.clone() } else { answer.scopes },
+        issued_at: now(),
+        known_expiry: answer.known_expiry,
+        ..old.clone()
     }
 }
 

@@ -61,7 +61,11 @@ impl Engine {
         code: &SecretString,
         reporter: &Reporter,
     ) -> Result<SetupReceipt, Error> {
-        let token = self.spend_code(row, attempt, code, reporter).await?;
+        let spent = self.spend_code(row, attempt, code, reporter).await;
+        let token = spent.map_err(|error| match error {
+            Error::Salesforce(fault) => fault.of_request(&attempt.url).into(),
+            other => other,
+        })?;
         let (check, replaced) = self.test_and_promote(row.id, token, reporter).await?;
         let credential = self.reload(row.id).await?.credential;
         self.retry_owed(reporter).await?;
@@ -280,7 +284,9 @@ fn match_attempt(
         };
         match read_redirect(pasted.expose_secret(), &expected) {
             Ok(code) => return Ok((attempt, code.0)),
-            Err(RedirectError::Refused(fault)) => return Err(fault.into()),
+            Err(RedirectError::Refused(fault)) => {
+                return Err(fault.of_request(&attempt.url).into());
+            }
             Err(error) => {
                 let remedy = error.remedy(&expected);
                 let is_other = error == RedirectError::WrongState;

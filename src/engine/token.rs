@@ -16,12 +16,13 @@ use crate::domain::time::{UnixMillis, limit_in_words};
 use crate::domain::token::{Expiry, Generation};
 use crate::engine::error::{Error, Invalid, Refusal, SetupNeed};
 use crate::engine::key_folder::PrivateFolder;
+use crate::engine::open::{name_holder, open_store};
 use crate::engine::operation::TokenRequest;
 use crate::engine::outcome::TokenAnswer;
 use crate::engine::seal::Sealer;
 use crate::engine::select::{PlainName, choose};
 use crate::engine::sensitive::Sensitive;
-use crate::engine::{Engine, Failure, Outcome, Reporter, Settings, now, open_store};
+use crate::engine::{Engine, Failure, Outcome, Reporter, Settings, now};
 use crate::platform;
 use crate::store::{CredentialRow, Durability, HandOut, HandOutRow, Store, TokenRow};
 use crate::vault::error::Error as Vault;
@@ -104,14 +105,14 @@ pub(crate) fn serve_stored(
             Err(Vault::PassphraseNeeded | Vault::Missing(_)) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let mut store = open_store(&settings.locations, Durability::HandOuts)?;
+        let mut store = open_store(&settings.locations, Durability::HandOuts)?.store;
         let sealer = Sealer { key: &key, store_id: store.store_id() };
         match serve(&mut store, &sealer, &settings.config, request)? {
             Served::Answer(answer) => Ok(Some(answer)),
             Served::MustRefresh(..) | Served::MustPromote(_) => Ok(None),
         }
     };
-    attempt().map_err(Failure::from)
+    attempt().map_err(|error| name_holder(error, &settings.locations).into())
 }
 
 /// How long an unused session of an app lives: config.toml knows, else the store, else nobody.

@@ -87,6 +87,7 @@ impl TokenResponse {
             flow,
             issued_at: self.issued_at.unwrap_or(received_at),
             known_expiry: self.known_expiry,
+            rotated: false,
         }
     }
 }
@@ -189,6 +190,11 @@ pub(crate) fn response(
         .map_err(|fault| TokenResponseProblem::Refused(fault.into()))
         .and_then(|()| read(host, response, client_secret))
         .map_err(|reason| TokenResponseError { reason, salvage: salvage(&response.body) })
+}
+
+/// Whether an answer holds a token, whatever its status: then it must not be dropped.
+pub(crate) fn holds_token(response: &Response) -> bool {
+    salvage(&response.body).is_some()
 }
 
 fn read(

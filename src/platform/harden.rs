@@ -1,7 +1,15 @@
 //! What the process gives up before it holds a secret.
 
 use rustix::fs::Mode;
-use rustix::process::{DumpableBehavior, Resource, Rlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
+
+/// The signal that ends a process whose file grows beyond `ulimit -f`, unless it is handled.
+pub(crate) const FILE_TOO_LARGE: i32 = Signal::XFSZ.as_raw();
+
+/// Whether files of this process may only grow to a limit: then that signal can come.
+pub(crate) fn has_file_size_limit() -> bool {
+    rustix::process::getrlimit(Resource::Fsize).current.is_some()
+}
 
 /// Makes every file from here on private (umask 077), and keeps the memory from core dumps and
 /// from other processes of the same user (`PR_SET_DUMPABLE` 0, `RLIMIT_CORE` 0).

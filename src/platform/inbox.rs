@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::durable;
@@ -154,7 +154,14 @@ impl Slot {
             return Err(system("too long for", &self.path)(io::ErrorKind::FileTooLarge.into()));
         }
         self.write(&bytes)?;
-        self.file.sync_data().map_err(system("can't sync", &self.path))
+        self.file.sync_data().map_err(system("can't sync", &self.path))?;
+        // What no name leads to is gone with this process.
+        match self.file.metadata().map_err(system("can't look at", &self.path))?.nlink() {
+            0 => {
+                Err(system("nothing leads any more to", &self.path)(io::ErrorKind::NotFound.into()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Empties the slot. Needs no sync: what is found again later is older than the store.

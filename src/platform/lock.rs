@@ -1,10 +1,12 @@
 //! Locks between processes, kept by the kernel: they are gone when their holder is, however it
 //! ended, and a process ID in a file proves nothing.
 
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::files::{self, FileError};
+use crate::domain::text;
 
 /// A held lock. It is free again when this is dropped or the process ends.
 #[derive(Debug)]
@@ -30,10 +32,40 @@ impl LockFile {
 
 /// Whether the name still leads to the file that was opened.
 fn is_still_at(file: &File, path: &Path) -> Result<bool, FileError> {
-    use std::os::unix::fs::MetadataExt;
     let opened = file.metadata().map_err(files::system("can't look at", path))?;
-    Ok(std::fs::metadata(path)
+    Ok(fs::metadata(path)
         .is_ok_and(|named| (named.dev(), named.ino()) == (opened.dev(), opened.ino())))
+}
+
+/// Who holds a lock on a byte of a file, as the kernel lists it: `orgkey, process 1234`. `None`
+/// where nobody does, or where the file system numbers its files otherwise than the kernel does.
+///
+/// The file itself is not opened: closing it would give up this process's own locks on it.
+pub(crate) fn holder(path: &Path, byte: u64) -> Option<String> {
+    let metadata = fs::metadata(path).ok()?;
+    let (major, minor) = (rustix::fs::major(metadata.dev()), rustix::fs::minor(metadata.dev()));
+    let file = format!("{major:02x}:{minor:02x}:{}", metadata.ino());
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    let process = locks.lines().find_map(|line| writer(line, &file, byte))?;
+    let name = fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
+    let name = Some(text::clean(&name)).filter(|name| !name.is_empty());
+    Some(match name {
+        Some(name) => format!("{name}, process {process},"),
+        None => format!("process {process}"),
+    })
+}
+
+/// The process of a line of /proc/locks, if it holds a write lock on that byte of the file:
+/// `1: POSIX  ADVISORY  WRITE 1234 08:01:131085 120 120`.
+fn writer(line: &str, file: &str, byte: u64) -> Option<u32> {
+    let mut fields = line.split_whitespace().skip(1);
+    // One that only waits for the lock stands behind an arrow.
+    let _kind = fields.next().filter(|kind| *kind != "->")?;
+    let (_advisory, mode) = (fields.next()?, fields.next()?);
+    let (process, held) = (fields.next()?, fields.next()?);
+    let (start, end) = (fields.next()?.parse::<u64>().ok()?, fields.next()?);
+    let reaches = end == "EOF" || end.parse::<u64>().is_ok_and(|end| byte <= end);
+    (mode == "WRITE" && held == file && start <= byte && reaches).then(|| process.parse().ok())?
 }
 
 #[cfg(test)]
@@ -50,6 +82,32 @@ mod tests {
         drop(held);
         assert!(LockFile::try_acquire(&path).unwrap().is_some());
         files::check_private(&path).unwrap();
+    }
+
+    #[test]
+    fn the_holder_of_a_lock_is_read_from_the_kernels_list() {
+        let file = "08:01:131085";
+        let table = [
+            ("1: POSIX  ADVISORY  WRITE 1234 08:01:131085 120 120", 120, Some(1234)),
+            ("1: POSIX  ADVISORY  WRITE 1234 08:01:131085 121 122", 120, None),
+            ("2: POSIX  ADVISORY  READ 1234 08:01:131085 120 120", 120, None),
+            ("3: FLOCK  ADVISORY  WRITE 77 08:01:131085 0 EOF", 0, Some(77)),
+            ("3: FLOCK  ADVISORY  WRITE 77 08:01:131086 0 EOF", 0, None),
+            ("3: -> FLOCK  ADVISORY  WRITE 78 08:01:131085 0 EOF", 0, None),
+            ("4: OFDLCK ADVISORY  WRITE -1 08:01:131085 0 EOF", 0, None),
+            ("nonsense", 0, None),
+        ];
+        for (line, byte, process) in table {
+            assert_eq!(writer(line, file, byte), process, "{line}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("acme");
+        let held = LockFile::try_acquire(&path).unwrap();
+        let who = holder(&path, 0).unwrap();
+        assert!(who.contains(&format!("process {}", std::process::id())), "{who}");
+        drop(held);
+        assert_eq!(holder(&path, 0), None);
+        assert_eq!(holder(&folder.path().join("none"), 0), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 pub(crate) mod ballast;
 pub(crate) mod durable;
+pub(crate) mod file_system;
 pub(crate) mod files;
 pub(crate) mod harden;
 pub(crate) mod inbox;

@@ -85,6 +85,7 @@ impl Store {
         credential: RecordId,
         hand_out: &HandOut,
     ) -> Result<(), Error> {
+        self.refuse_moved()?;
         self.connection
             .prepare_cached(
                 "INSERT INTO hand_out

@@ -16,7 +16,8 @@ mod revocation;
 mod schema;
 mod token;
 
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -31,6 +32,9 @@ pub(crate) use exchange::{IntentOperation, IntentRow};
 pub(crate) use hand_out::{HandOut, HandOutRow};
 pub(crate) use revocation::OwedRow;
 pub(crate) use token::{Promotion, TokenRow};
+
+/// The byte of `-shm` whose lock is the right to write (SQLite, 'WAL-mode File Format' 2.3).
+pub(crate) const WRITE_LOCK_BYTE: u64 = 120;
 
 /// How long a statement waits for another process's write lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,9 +73,19 @@ pub(crate) enum Error {
         /// Newest version that is understood.
         known: i64,
     },
-    /// Another process held the write lock for too long.
-    #[error("another process kept the store locked for 5 s")]
-    Busy,
+    /// Another process held a lock for too long.
+    #[error("{} kept {what} locked for {seconds} s", holder.as_deref().unwrap_or("another process"))]
+    Busy {
+        /// What is locked.
+        what: &'static str,
+        /// How long it was waited for.
+        seconds: u64,
+        /// Who holds it, where the system tells.
+        holder: Option<String>,
+    },
+    /// The file was deleted, moved or replaced while it was open.
+    #[error("the store was moved, deleted or replaced while it was in use; nothing was written")]
+    Moved,
     /// The store could not be opened or read.
     #[error("the store could not be used: {0}")]
     Unusable(String),
@@ -89,10 +103,15 @@ impl Error {
         match self {
             Self::Full => "free some space and try again; nothing was changed".into(),
             Self::ReadOnly => "make the folder writable for this user".into(),
-            Self::Damaged(_) => "keep the file as it is and restore a backup beside it".into(),
+            Self::Damaged(_) => "copy orgkey.db, orgkey.db-wal and orgkey.db-shm away as they are, then put a backup in their place; without one, move them away and set up the OAuth tokens anew".into(),
             Self::TooNew { .. } => "use the newer orgkey that wrote it".into(),
-            Self::Busy => "try again; if it stays, look for a stopped orgkey process".into(),
-            Self::Unusable(_) => "check the folder, its owner and its mode".into(),
+            Self::Busy { .. } => {
+                "try again; if it stays, look at that process: it may be stopped or hang".into()
+            }
+            Self::Moved => {
+                "put orgkey.db back in its place, or begin again with the one that is there".into()
+            }
+            Self::Unusable(_) => "check the folder, its owner and its mode, the disk, and the limits of the shell (ulimit -a)".into(),
             Self::Stale => "look at it again and repeat what you meant".into(),
             Self::Exists(_) => "choose another name, or change the saved one with reset".into(),
         }
@@ -105,7 +124,8 @@ impl Error {
             Self::ReadOnly => "store_read_only",
             Self::Damaged(_) => "store_damaged",
             Self::TooNew { .. } => "store_too_new",
-            Self::Busy => "store_busy",
+            Self::Busy { .. } => "store_busy",
+            Self::Moved => "store_moved",
             Self::Unusable(_) => "store_unusable",
             Self::Stale => "changed_meanwhile",
             Self::Exists(_) => "exists",
@@ -119,7 +139,9 @@ impl From<rusqlite::Error> for Error {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full,
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Self::ReadOnly,
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                Self::Busy { what: "the store", seconds: BUSY_TIMEOUT.as_secs(), holder: None }
+            }
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(text),
             Some(_) => Self::Unusable(text),
             // A value that does not read as what the column holds.
@@ -145,6 +167,32 @@ pub(crate) fn new_record_id() -> Result<RecordId, Error> {
 pub(crate) struct Store {
     connection: Connection,
     id: RecordId,
+    place: Place,
+}
+
+/// Where the file was when it was opened: the path, and the device and inode behind it.
+struct Place {
+    path: PathBuf,
+    file: Option<(u64, u64)>,
+}
+
+impl Place {
+    fn of(path: &Path) -> Self {
+        Self { path: path.to_owned(), file: Self::file_at(path) }
+    }
+
+    fn file_at(path: &Path) -> Option<(u64, u64)> {
+        std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+    }
+
+    /// What is written into a file that no path leads to is lost when the process ends.
+    fn refuse_moved(&self) -> Result<(), Error> {
+        if self.file.is_some() && Self::file_at(&self.path) == self.file {
+            Ok(())
+        } else {
+            Err(Error::Moved)
+        }
+    }
 }
 
 impl Store {
@@ -173,7 +221,21 @@ impl Store {
             connection.pragma_update(None, "wal_autocheckpoint", HAND_OUT_LOG)?;
         }
         let id = schema::migrate(&mut connection, host_mark)?;
-        Ok(Self { connection, id })
+        Ok(Self { connection, id, place: Place::of(path) })
+    }
+
+    /// Opens a store that can't be written and whose log is empty: without a log and locks of its
+    /// own, which could not be made.
+    pub(crate) fn open_read_only(path: &Path) -> Result<Self, Error> {
+        let address = url::Url::from_file_path(path)
+            .map_err(|()| Error::Unusable("its path is not absolute".into()))?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+            | OpenFlags::SQLITE_OPEN_URI
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        let mut connection = Connection::open_with_flags(format!("{address}?immutable=1"), flags)?;
+        let id = schema::migrate(&mut connection, String::new)?;
+        Ok(Self { connection, id, place: Place::of(path) })
     }
 
     /// The random ID of this store, part of every sealed value's associated data.
@@ -181,8 +243,14 @@ impl Store {
         self.id
     }
 
+    /// Refuses to go on when the path leads to another file by now, or to none.
+    pub(crate) fn refuse_moved(&self) -> Result<(), Error> {
+        self.place.refuse_moved()
+    }
+
     /// Whether anything is kept that only the sealing key opens.
     pub(crate) fn holds_sealed_values(&self) -> Result<bool, Error> {
+        self.refuse_moved()?;
         Ok(self.connection.query_row(
             "SELECT EXISTS (SELECT 1 FROM token_set) OR EXISTS (SELECT 1 FROM authorization)
                  OR EXISTS (SELECT 1 FROM app_secret) OR EXISTS (SELECT 1 FROM revocation_owed)",
@@ -206,6 +274,7 @@ impl Store {
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let value = work(&transaction)?;
+        self.place.refuse_moved()?;
         transaction.commit()?;
         Ok(value)
     }

@@ -7,8 +7,17 @@
     reason = "a test fails by panicking"
 )]
 
+mod answers;
 #[path = "../common/mod.rs"]
-#[expect(dead_code, reason = "the other test crates use the rest")]
 mod common;
+#[path = "../dashboard/console.rs"]
+#[expect(dead_code, reason = "the tests of the dashboard use the rest")]
+mod console;
 mod disk;
+mod machine;
 mod network;
+mod scene;
+mod storage;
+mod storage_access;
+mod storage_moved;
+mod token_answers;

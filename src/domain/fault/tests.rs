@@ -469,6 +469,25 @@ fn when_to_try_again_and_a_wrong_clock_are_told() {
     assert!(lost.starts_with("the code may be spent: ") && lost.contains("22:44"), "{lost}");
 }
 
+#[test]
+fn what_salesforce_does_not_name_is_named_from_the_request() {
+    let url = "https://acme.my.salesforce.com/services/oauth2/authorize?scope=api+id&redirect_uri=http%3A%2F%2Flocalhost%3A1717%2Fx&state=secret";
+    for (error, asked) in [
+        ("redirect_uri_mismatch", Some("orgkey asked for http://localhost:1717/x")),
+        ("invalid_scope", Some("orgkey asked for api id")),
+        ("access_denied", None),
+    ] {
+        let plain = classify_authorize(HOST, error, "");
+        let named = plain.clone().of_request(url);
+        match asked {
+            Some(asked) => assert!(named.message().contains(asked), "{}", named.message()),
+            None => assert_eq!(named, plain),
+        }
+        assert_eq!(plain.clone().of_request("no address"), plain);
+        assert!(!named.message().contains("secret"));
+    }
+}
+
 proptest! {
     #[test]
     fn no_answer_panics_and_no_message_holds_a_secret(
