@@ -1,11 +1,15 @@
 //! The command line: names, flags and their help, in one declaration that completions and the man
 //! page are made from. No flag takes a secret's value.
 
+mod backup;
+
 use clap::{Args, Parser, Subcommand};
 
 use crate::domain::app::{Flow, Rotation};
 use crate::domain::name::{Address, Environment, Target};
 use crate::domain::time::parse_span;
+
+pub(crate) use backup::{Adopt, Move};
 
 /// OAuth credential console for Salesforce orgs
 ///
@@ -64,6 +68,16 @@ pub(crate) enum Command {
     /// Make and inspect the key that seals tokens and secrets
     #[command(subcommand)]
     Key(Key),
+    /// Let another copy of this store go on: it refreshes and signs in here no more
+    ///
+    /// Access tokens are served while they live. orgkey adopt takes it back.
+    Move(Move),
+    /// Say that this copy of the store goes on, on this host
+    ///
+    /// A store that was restored from a backup, or copied, refreshes no single-use token before
+    /// someone says which copy goes on. Tokens that are known to be spent are marked: they need a
+    /// sign-in.
+    Adopt(Adopt),
     /// Run a simulated Salesforce on this machine, for trying things out
     Simulate(Simulate),
     /// Try everything on a simulated Salesforce, in a throw-away home

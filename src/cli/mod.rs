@@ -5,6 +5,7 @@
 
 mod app;
 mod args;
+mod backup;
 mod bulk;
 mod context;
 mod dashboard;
@@ -136,6 +137,8 @@ async fn perform(command: Command, context: &Context) -> Done {
         Command::Delete(delete) => edit::delete(delete, context).await,
         Command::App(app) => app::run(app, context).await,
         Command::Key(key) => key::run(key, context).await,
+        Command::Move(request) => backup::move_away(request, context).await,
+        Command::Adopt(request) => backup::adopt(request, context).await,
         // These need no engine, or bring their own.
         Command::Token(_)
         | Command::Simulate(_)

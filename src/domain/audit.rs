@@ -55,6 +55,12 @@ pub(crate) enum AuditEvent {
     AppEdited,
     /// An app was deleted.
     AppDeleted,
+    /// The store may be a copy: the question is open.
+    StoreCopied,
+    /// This store goes on; the question, or the move, is ended.
+    StoreAdopted,
+    /// Another copy goes on, on this host or another.
+    StoreMoved,
 }
 
 impl AuditEvent {
@@ -85,6 +91,9 @@ impl AuditEvent {
             Self::AppAdded => "app_added",
             Self::AppEdited => "app_edited",
             Self::AppDeleted => "app_deleted",
+            Self::StoreCopied => "store_copied",
+            Self::StoreAdopted => "store_adopted",
+            Self::StoreMoved => "store_moved",
         }
     }
 }

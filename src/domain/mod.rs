@@ -6,6 +6,7 @@
 
 pub(crate) mod app;
 pub(crate) mod audit;
+pub(crate) mod copy;
 pub(crate) mod credential;
 pub(crate) mod fault;
 pub(crate) mod host;
@@ -15,6 +16,7 @@ pub(crate) mod name;
 pub(crate) mod packed;
 pub(crate) mod policy;
 pub(crate) mod record;
+pub(crate) mod spent;
 pub(crate) mod text;
 pub(crate) mod time;
 pub(crate) mod token;

@@ -9,6 +9,7 @@
 mod apps;
 mod check;
 mod clock;
+mod copies;
 mod delete;
 mod drain;
 mod edit;
@@ -248,6 +249,9 @@ impl Engine {
             Operation::Recipients => self.recipients().await,
             Operation::AddRecipient(request) => self.add_recipient(request).await,
             Operation::LockKey => self.lock_key(),
+            Operation::CopyStanding => self.copy_standing().await.map(Outcome::CopyStanding),
+            Operation::Adopt(reason) => self.adopt(reason).await,
+            Operation::LeaveToCopy(reason) => self.leave_to_copy(reason).await,
         }
     }
 

@@ -66,6 +66,14 @@ pub(crate) enum Operation {
     AddRecipient(AddRecipient),
     /// Forget the opened key. Answers [`super::Outcome::Key`].
     LockKey,
+    /// Whether the store may be a copy. Answers [`super::Outcome::CopyStanding`].
+    CopyStanding,
+    /// This copy goes on, on this host; with the reason for the audit. Answers
+    /// [`super::Outcome::Adopted`].
+    Adopt(Option<String>),
+    /// Another copy goes on, and this one refreshes no more; with the reason for the audit. Answers
+    /// [`super::Outcome::CopyStanding`].
+    LeaveToCopy(Option<String>),
 }
 
 impl Operation {
@@ -99,6 +107,9 @@ impl Operation {
             Self::Recipients => "recipients",
             Self::AddRecipient(_) => "add_recipient",
             Self::LockKey => "lock_key",
+            Self::CopyStanding => "copy_standing",
+            Self::Adopt(_) => "adopt",
+            Self::LeaveToCopy(_) => "leave_to_copy",
         }
     }
 }

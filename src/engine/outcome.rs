@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::app::{App, Flow};
+use crate::domain::copy::CopyStanding;
 use crate::domain::credential::{Check, Credential};
 use crate::domain::host::InstanceUrl;
 use crate::domain::id::UserId;
@@ -43,6 +44,10 @@ pub(crate) enum Outcome {
     Key(KeyReport),
     /// Whom the sealing key is encrypted to.
     Recipients(Vec<RecipientReport>),
+    /// Whether the store may be a copy.
+    CopyStanding(CopyStanding),
+    /// This copy goes on.
+    Adopted(AdoptReceipt),
     /// Nothing to say but that it is done.
     Done,
 }
@@ -198,6 +203,15 @@ pub(crate) struct RecipientReport {
     pub(crate) public_key: String,
     /// Who or what it is, for people.
     pub(crate) label: String,
+}
+
+/// What was decided by adopting a store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AdoptReceipt {
+    /// How it stood before.
+    pub(crate) before: CopyStanding,
+    /// Whose token was spent elsewhere, so that someone has to sign in.
+    pub(crate) spent: Vec<Address>,
 }
 
 /// How the sealing key is protected.

@@ -12,14 +12,19 @@ use super::files::{FileError, create_private_file, system};
 /// Replaces a file's content so that a crash leaves the old or the new: a temporary file of mode
 /// 0600 in the same folder, fsync, rename, fsync of the folder.
 pub(crate) fn write_durably(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    replace_file(path, content)?;
+    sync_folder_of(path)
+}
+
+/// Replaces a file's content whole; which of the two a power cut leaves is not said.
+pub(super) fn replace_file(path: &Path, content: &[u8]) -> Result<(), FileError> {
     let temporary = write_temporary(path, content)?;
     let renamed = fs::rename(&temporary, path).map_err(system("can't replace", path));
     if renamed.is_err() {
         // Nothing more can be done about it; the first failure is the one to tell.
         let _ = fs::remove_file(&temporary);
     }
-    renamed?;
-    sync_folder_of(path)
+    renamed
 }
 
 /// Makes a file with this content, whole and durable, unless one of that name exists; then

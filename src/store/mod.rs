@@ -7,7 +7,9 @@
 mod app;
 mod audit;
 mod authorization;
+mod backup;
 mod check;
+mod copy;
 mod credential;
 mod exchange;
 mod hand_out;
@@ -26,6 +28,7 @@ use crate::domain::record::RecordId;
 
 pub(crate) use app::{NewApp, SealedSecret};
 pub(crate) use authorization::AuthorizationRow;
+pub(crate) use copy::SpentSet;
 pub(crate) use credential::{CredentialEdit, CredentialRow, NewCredential};
 pub(crate) use exchange::{IntentOperation, IntentRow};
 pub(crate) use hand_out::{HandOut, HandOutRow};

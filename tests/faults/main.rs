@@ -10,4 +10,5 @@
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "the other test crates use the rest")]
 mod common;
+mod copies;
 mod disk;
