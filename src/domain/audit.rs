@@ -61,6 +61,12 @@ pub(crate) enum AuditEvent {
     StoreAdopted,
     /// Another copy goes on, on this host or another.
     StoreMoved,
+    /// A move was taken back, because its file was not made.
+    MoveTakenBack,
+    /// A backup was made.
+    BackupMade,
+    /// A backup took the place of what was here; joins both chains.
+    StoreRestored,
 }
 
 impl AuditEvent {
@@ -94,6 +100,9 @@ impl AuditEvent {
             Self::StoreCopied => "store_copied",
             Self::StoreAdopted => "store_adopted",
             Self::StoreMoved => "store_moved",
+            Self::MoveTakenBack => "move_taken_back",
+            Self::BackupMade => "backup_made",
+            Self::StoreRestored => "store_restored",
         }
     }
 }

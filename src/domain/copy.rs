@@ -76,3 +76,28 @@ pub(crate) struct CopyStanding {
 pub(crate) fn may_rotate(rotation: Rotation) -> bool {
     rotation != Rotation::No
 }
+
+/// What a backup was made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum BackupPurpose {
+    /// To be restored one day; the store goes on.
+    Backup,
+    /// To go on on another host; the store stays behind.
+    Move,
+}
+
+impl BackupPurpose {
+    /// The word in the file.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Backup => "backup",
+            Self::Move => "move",
+        }
+    }
+
+    /// Reads the word.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        [Self::Backup, Self::Move].into_iter().find(|purpose| purpose.as_str() == text)
+    }
+}

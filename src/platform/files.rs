@@ -272,6 +272,14 @@ pub(crate) fn read_private_file(
     read_limited(&mut file, path, limit).map(Some)
 }
 
+/// Copies a private file into a new one of mode 0600.
+pub(crate) fn copy_private_file(path: &Path, to: &Path) -> Result<(), FileError> {
+    let mut source = open_checked(path, OpenOptions::new().read(true))?;
+    let mut target = create_private_file(to)?;
+    let copied = io::copy(&mut source, &mut target).map(|_| ());
+    copied.map_err(system("can't write", to))
+}
+
 fn open_checked(path: &Path, options: &mut OpenOptions) -> Result<File, FileError> {
     // Without NONBLOCK a named pipe in the file's place would stop us here.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;

@@ -152,6 +152,27 @@ impl Store {
             append(transaction, entry)
         })
     }
+
+    /// Takes a move back whose file was not made: the store stands as before.
+    pub(crate) fn take_move_back(
+        &mut self,
+        before: &CopyStanding,
+        entry: &AuditEntry,
+    ) -> Result<(), Error> {
+        let CopyStanding { question, moved } = before;
+        self.write(|transaction| {
+            transaction.execute(
+                "UPDATE meta SET copied_since = ?1, copied_sign = ?2, moved_at = ?3, moved_to = ?4",
+                (
+                    question.map(|question| question.since.0),
+                    question.map(|question| question.sign.as_str()),
+                    moved.as_ref().map(|moved| moved.at.0),
+                    moved.as_ref().map(|moved| moved.to.as_str()),
+                ),
+            )?;
+            append(transaction, entry)
+        })
+    }
 }
 
 /// Makes a host the one that uses the store, without question and move.

@@ -14,6 +14,7 @@ mod credential;
 mod exchange;
 mod hand_out;
 pub(crate) mod owner;
+mod restore;
 mod revocation;
 mod schema;
 mod token;
@@ -28,10 +29,12 @@ use crate::domain::record::RecordId;
 
 pub(crate) use app::{NewApp, SealedSecret};
 pub(crate) use authorization::AuthorizationRow;
+pub(crate) use backup::{BackupContent, BackupNote, read_backup, write_backup};
 pub(crate) use copy::SpentSet;
 pub(crate) use credential::{CredentialEdit, CredentialRow, NewCredential};
 pub(crate) use exchange::{IntentOperation, IntentRow};
 pub(crate) use hand_out::{HandOut, HandOutRow};
+pub(crate) use restore::{AfterRestore, Known, Restore, Restored};
 pub(crate) use revocation::OwedRow;
 pub(crate) use token::{Promotion, TokenRow};
 
@@ -182,6 +185,11 @@ impl Store {
     /// The random ID of this store, part of every sealed value's associated data.
     pub(crate) fn store_id(&self) -> RecordId {
         self.id
+    }
+
+    /// The same as it is now: a restored backup can bring another.
+    pub(crate) fn current_id(&self) -> Result<RecordId, Error> {
+        schema::store_id(&self.connection)
     }
 
     /// Whether anything is kept that only the sealing key opens.

@@ -28,6 +28,23 @@ pub(super) fn migrate(
     store_id(connection)
 }
 
+/// The same for the private copy of a backup: it needs no log, and no copy of its own.
+pub(super) fn migrate_copy(connection: &mut Connection) -> Result<RecordId, Error> {
+    if needs_upgrade(connection)? {
+        let transaction = connection.transaction()?;
+        let first = version_index(&transaction)?;
+        if first == 0 {
+            return Err(Error::Damaged("it is empty".into()));
+        }
+        for migration in MIGRATIONS.iter().skip(first) {
+            transaction.execute_batch(migration)?;
+        }
+        transaction.pragma_update(None, "user_version", newest())?;
+        transaction.commit()?;
+    }
+    store_id(connection)
+}
+
 /// The store's random ID.
 pub(super) fn store_id(connection: &Connection) -> Result<RecordId, Error> {
     let id = connection

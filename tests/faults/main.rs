@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod backups;
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "the other test crates use the rest")]
 mod common;
