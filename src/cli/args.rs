@@ -1,11 +1,15 @@
 //! The command line: names, flags and their help, in one declaration that completions and the man
 //! page are made from. No flag takes a secret's value.
 
+mod backup;
+
 use clap::{Args, Parser, Subcommand};
 
 use crate::domain::app::{Flow, Rotation};
 use crate::domain::name::{Address, Environment, Target};
 use crate::domain::time::parse_span;
+
+pub(crate) use backup::{Adopt, Backup, Move, Restore};
 
 /// OAuth credential console for Salesforce orgs
 ///
@@ -64,6 +68,27 @@ pub(crate) enum Command {
     /// Make and inspect the key that seals tokens and secrets
     #[command(subcommand)]
     Key(Key),
+    /// Write a consistent backup of the store, sealed as it is, to a new file
+    ///
+    /// The file has the key in it as store.age, sealed to its recipients, and no identity that opens
+    /// it: keep identity.age, identity.key or the recovery identity elsewhere.
+    Backup(Backup),
+    /// Restore a backup; what is in its place is kept beside it
+    ///
+    /// Token sets that are newer here stay. Afterwards nothing single-use is refreshed until
+    /// someone says which copy goes on (orgkey adopt, or orgkey move --elsewhere), unless no token
+    /// can have been spent since.
+    Restore(Restore),
+    /// Move the store to another host, or let another copy go on: this one refreshes no more
+    ///
+    /// Access tokens are served while they live. orgkey adopt takes it back.
+    Move(Move),
+    /// Say that this copy of the store goes on, on this host
+    ///
+    /// With a FILE of orgkey move, that one is restored first. A store that was restored from a
+    /// backup, or copied, refreshes no single-use token before someone says which copy goes on.
+    /// Tokens that are known to be spent are marked: they need a sign-in.
+    Adopt(Adopt),
     /// Run a simulated Salesforce on this machine, for trying things out
     Simulate(Simulate),
     /// Try everything on a simulated Salesforce, in a throw-away home

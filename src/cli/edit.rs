@@ -256,7 +256,8 @@ pub(crate) async fn confirm(
     }
 }
 
-fn refused(code: &str, message: String, remedy: String) -> Ended {
+/// A refusal as the end of a command.
+pub(crate) fn refused(code: &str, message: String, remedy: String) -> Ended {
     crate::engine::Failure {
         code: code.into(),
         message,

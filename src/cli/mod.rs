@@ -5,6 +5,7 @@
 
 mod app;
 mod args;
+mod backup;
 mod bulk;
 mod context;
 mod dashboard;
@@ -115,6 +116,8 @@ fn dispatch(arguments: Arguments, output: Output) -> Done {
         Some(Command::Simulate(simulate)) => simulate::run(&simulate, output),
         Some(Command::Demo { linear }) => demo::run(linear, output),
         Some(Command::Token(token)) => token::run(token, settings()?, output),
+        Some(Command::Restore(restore)) => backup::restore(restore, settings()?, output),
+        Some(Command::Adopt(adopt)) => backup::adopt(adopt, settings()?, output),
         Some(command) => {
             let settings = settings()?;
             signals::block_on(settings, |engine| async move {
@@ -136,8 +139,12 @@ async fn perform(command: Command, context: &Context) -> Done {
         Command::Delete(delete) => edit::delete(delete, context).await,
         Command::App(app) => app::run(app, context).await,
         Command::Key(key) => key::run(key, context).await,
+        Command::Move(request) => backup::move_away(request, context).await,
+        Command::Backup(request) => backup::backup(request, context).await,
         // These need no engine, or bring their own.
         Command::Token(_)
+        | Command::Restore(_)
+        | Command::Adopt(_)
         | Command::Simulate(_)
         | Command::Demo { .. }
         | Command::Completions { .. }

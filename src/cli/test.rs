@@ -27,9 +27,17 @@ pub(crate) async fn run(test: Test, context: &Context) -> Done {
     let mut results = futures_util::stream::iter(addresses)
         .map(|address| test_one(address, test.expect, context))
         .buffered(AT_ONCE);
-    let mut reports = Vec::new();
+    let (mut reports, mut refused) = (Vec::new(), None);
     while let Some(result) = results.next().await {
-        let report = result?;
+        let report = match result {
+            Ok(report) => report,
+            // What is refused for the whole store is told once, after what could be tested.
+            Err(Ended::Failure(failure)) if is_of_the_store(&failure) => {
+                refused = refused.or(Some(failure));
+                continue;
+            }
+            Err(ended) => return Err(ended),
+        };
         if !context.output.json {
             context.output.text(&test_line(&report, width))?;
         }
@@ -39,11 +47,19 @@ pub(crate) async fn run(test: Test, context: &Context) -> Done {
         let all: Vec<_> = reports.iter().map(test_json).collect();
         context.output.object(&json!({ "schema": 1, "results": all }))?;
     }
+    if let Some(failure) = refused {
+        return Err(Ended::Failure(failure));
+    }
     let codes: Vec<u8> = reports.iter().map(|report| exit_code_of(report.check.outcome)).collect();
     match FIRST_OF.iter().find(|code| codes.contains(code)) {
         Some(code) => Err(Ended::Code(*code)),
         None => Ok(()),
     }
+}
+
+/// Whether it stands for every credential of the store.
+fn is_of_the_store(failure: &Failure) -> bool {
+    ["store_copied", "store_moved"].contains(&failure.code.as_str())
 }
 
 /// Which credentials: each is found before the first is tested, so that a typing mistake tests

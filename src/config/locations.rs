@@ -99,6 +99,11 @@ impl Locations {
         self.data.join("ballast")
     }
 
+    /// The journal of spent refresh tokens; of this host, so never in a backup.
+    pub(crate) fn spent_file(&self) -> PathBuf {
+        self.state.join("spent")
+    }
+
     /// The log.
     pub(crate) fn log_file(&self) -> PathBuf {
         self.state.join("orgkey.log")
@@ -132,6 +137,7 @@ mod tests {
                 locations.store_file(),
                 locations.key_folder().join("store.age"),
                 locations.locks_folder(),
+                locations.spent_file(),
                 locations.log_file(),
             ];
             println!("<<{}>>", paths.map(|path| path.display().to_string()).join(" "));
@@ -141,7 +147,7 @@ mod tests {
     #[test]
     fn one_folder_or_those_of_xdg() {
         let one = "/srv/orgkey/config.toml /srv/orgkey/orgkey.db /srv/orgkey/store.age \
-                   /srv/orgkey/locks /srv/orgkey/orgkey.log";
+                   /srv/orgkey/locks /srv/orgkey/spent /srv/orgkey/orgkey.log";
         assert_eq!(in_environment(&[("ORGKEY_HOME", "/srv/orgkey"), ("HOME", "/h")]), one);
         assert_eq!(in_environment(&[("ORGKEY_HOME", "srv/orgkey")]), one);
         let plain = in_environment(&[("HOME", "/h"), ("ORGKEY_HOME", "")]);
@@ -149,7 +155,7 @@ mod tests {
             plain,
             "/h/.config/orgkey/config.toml /h/.local/share/orgkey/orgkey.db \
              /h/.local/share/orgkey/store.age /h/.local/state/orgkey/locks \
-             /h/.local/state/orgkey/orgkey.log"
+             /h/.local/state/orgkey/spent /h/.local/state/orgkey/orgkey.log"
         );
         let named = in_environment(&[
             ("HOME", "/h"),

@@ -55,6 +55,18 @@ pub(crate) enum AuditEvent {
     AppEdited,
     /// An app was deleted.
     AppDeleted,
+    /// The store may be a copy: the question is open.
+    StoreCopied,
+    /// This store goes on; the question, or the move, is ended.
+    StoreAdopted,
+    /// Another copy goes on, on this host or another.
+    StoreMoved,
+    /// A move was taken back, because its file was not made.
+    MoveTakenBack,
+    /// A backup was made.
+    BackupMade,
+    /// A backup took the place of what was here; joins both chains.
+    StoreRestored,
 }
 
 impl AuditEvent {
@@ -85,6 +97,12 @@ impl AuditEvent {
             Self::AppAdded => "app_added",
             Self::AppEdited => "app_edited",
             Self::AppDeleted => "app_deleted",
+            Self::StoreCopied => "store_copied",
+            Self::StoreAdopted => "store_adopted",
+            Self::StoreMoved => "store_moved",
+            Self::MoveTakenBack => "move_taken_back",
+            Self::BackupMade => "backup_made",
+            Self::StoreRestored => "store_restored",
         }
     }
 }

@@ -6,6 +6,7 @@
 
 pub(crate) mod app;
 pub(crate) mod audit;
+pub(crate) mod copy;
 pub(crate) mod credential;
 pub(crate) mod fault;
 pub(crate) mod host;
@@ -17,6 +18,7 @@ pub(crate) mod packed;
 pub(crate) mod policy;
 pub(crate) mod record;
 pub(crate) mod refused;
+pub(crate) mod spent;
 pub(crate) mod text;
 pub(crate) mod time;
 pub(crate) mod token;

@@ -257,6 +257,8 @@ impl Error {
             Self::Refused(Refusal::ForeignRefresh { .. }) | Self::WrongAccount(_) => {
                 "wrong_account"
             }
+            Self::Refused(Refusal::StoreCopied { .. }) => "store_copied",
+            Self::Refused(Refusal::StoreMoved { .. }) => "store_moved",
             Self::Invalid(_) => "invalid_input",
             Self::Key(KeyProtection::Missing) => "key_missing",
             Self::Key(KeyProtection::Passphrase | KeyProtection::Bare) => "locked",

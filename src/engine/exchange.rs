@@ -52,7 +52,7 @@ impl Engine {
         let preparation = SealPreparation::new()?;
         let credential = slot.credential();
         // 'May have been sent' is durable before the request can leave.
-        self.store.call(move |store| store.begin_exchange(credential, &intent)).await?;
+        self.begin_spending(credential, intent).await?;
         reporter.progress(Progress::Exchanging);
         let started = tokio::time::Instant::now();
         let keeper = Arc::clone(&slot);

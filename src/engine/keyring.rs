@@ -71,7 +71,9 @@ impl Engine {
             Some(held) => held,
             None => self.open_unattended().await?,
         };
-        Ok(OpenKey { held, store_id: self.store_id })
+        // Read at each use: a backup of another store may have been restored meanwhile.
+        let store_id = self.store.call(|store| store.current_id()).await?;
+        Ok(OpenKey { held, store_id })
     }
 
     /// The opened key; made now, where there is none and the environment names a passphrase file.
@@ -242,7 +244,6 @@ impl Engine {
     }
 }
 
-/// Runs what takes its time (scrypt, a slow disk) beside the event loop.
 /// Runs what waits for the disk, or computes for long, beside the event loop.
 pub(super) async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,

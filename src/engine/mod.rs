@@ -7,8 +7,10 @@
 //! and no screen.
 
 mod apps;
+mod backup;
 mod check;
 mod clock;
+mod copies;
 mod delete;
 mod drain;
 mod edit;
@@ -58,6 +60,7 @@ use crate::vault::key_files::KeyFiles;
 use key_folder::PrivateFolder;
 use open::{Opened, name_holder, open_store};
 
+pub(crate) use backup::{inspect_backup, set_damaged_aside};
 pub(crate) use clock::now;
 pub(crate) use error::{Error, Invalid, Refusal, exit, exit_code_of};
 pub(crate) use operation::{Operation, Selection};
@@ -86,7 +89,6 @@ pub(crate) struct Settings {
 pub(crate) struct Engine {
     settings: Settings,
     store: StoreThread,
-    store_id: RecordId,
     keys: KeyFiles<PrivateFolder>,
     key: Mutex<Option<Arc<keyring::HeldKey>>>,
     http: OnceLock<HttpClient>,
@@ -137,12 +139,10 @@ impl Engine {
     /// Opens the store and makes the engine. No network, no key and no certificate is touched yet.
     pub(crate) fn open(settings: Settings) -> Result<Arc<Self>, Error> {
         let Opened { store, notes } = open_store(&settings.locations, Durability::Full)?;
-        let store_id = store.store_id();
         let keys = KeyFiles::new(PrivateFolder(settings.locations.key_folder().to_owned()));
         Ok(Arc::new(Self {
             keys,
             store: StoreThread::start(store)?,
-            store_id,
             key: Mutex::new(None),
             http: OnceLock::new(),
             who: who_in_words(),
@@ -257,6 +257,12 @@ impl Engine {
             Operation::Recipients => self.recipients().await,
             Operation::AddRecipient(request) => self.add_recipient(request).await,
             Operation::LockKey => self.lock_key(),
+            Operation::CopyStanding => self.copy_standing().await.map(Outcome::CopyStanding),
+            Operation::Backup(request) => self.backup(request).await,
+            Operation::Restore(request) => self.restore(request).await,
+            Operation::MoveTo(request) => self.move_to(request, reporter).await,
+            Operation::Adopt(reason) => self.adopt(reason).await,
+            Operation::LeaveToCopy(reason) => self.leave_to_copy(reason).await,
         }
     }
 

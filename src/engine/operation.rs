@@ -1,5 +1,6 @@
 //! What can be asked of the engine. Plain data without handles, so that it can cross a socket.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,21 @@ pub(crate) enum Operation {
     AddRecipient(AddRecipient),
     /// Forget the opened key. Answers [`super::Outcome::Key`].
     LockKey,
+    /// Write a backup. Answers [`super::Outcome::BackedUp`].
+    Backup(BackupRequest),
+    /// Restore a backup. Answers [`super::Outcome::Restored`].
+    Restore(RestoreRequest),
+    /// Write a backup for another host, where the store goes on. Answers
+    /// [`super::Outcome::Moved`].
+    MoveTo(BackupRequest),
+    /// Whether the store may be a copy. Answers [`super::Outcome::CopyStanding`].
+    CopyStanding,
+    /// This copy goes on, on this host; with the reason for the audit. Answers
+    /// [`super::Outcome::Adopted`].
+    Adopt(Option<String>),
+    /// Another copy goes on, and this one refreshes no more; with the reason for the audit. Answers
+    /// [`super::Outcome::CopyStanding`].
+    LeaveToCopy(Option<String>),
 }
 
 impl Operation {
@@ -99,6 +115,12 @@ impl Operation {
             Self::Recipients => "recipients",
             Self::AddRecipient(_) => "add_recipient",
             Self::LockKey => "lock_key",
+            Self::Backup(_) => "backup",
+            Self::Restore(_) => "restore",
+            Self::MoveTo(_) => "move_to",
+            Self::CopyStanding => "copy_standing",
+            Self::Adopt(_) => "adopt",
+            Self::LeaveToCopy(_) => "leave_to_copy",
         }
     }
 }
@@ -207,6 +229,24 @@ pub(crate) struct CompleteSetup {
     pub(crate) selection: Selection,
     /// The pasted redirect URL or code.
     pub(crate) pasted: Sensitive,
+}
+
+/// Where to write a backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BackupRequest {
+    /// A new file, by its full path.
+    pub(crate) file: PathBuf,
+    /// For the audit.
+    pub(crate) reason: Option<String>,
+}
+
+/// What to restore.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RestoreRequest {
+    /// The backup, by its full path.
+    pub(crate) file: PathBuf,
+    /// For the audit.
+    pub(crate) reason: Option<String>,
 }
 
 /// How an access token is asked for.

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::app::{App, Flow};
+use crate::domain::copy::{BackupPurpose, CopyQuestion, CopyStanding, Moved};
 use crate::domain::credential::{Check, Credential};
 use crate::domain::host::InstanceUrl;
 use crate::domain::id::UserId;
@@ -43,6 +44,16 @@ pub(crate) enum Outcome {
     Key(KeyReport),
     /// Whom the sealing key is encrypted to.
     Recipients(Vec<RecipientReport>),
+    /// A backup was written.
+    BackedUp(BackupReceipt),
+    /// A backup was restored.
+    Restored(RestoreReceipt),
+    /// The store was moved to a file.
+    Moved(MoveReceipt),
+    /// Whether the store may be a copy.
+    CopyStanding(CopyStanding),
+    /// This copy goes on.
+    Adopted(AdoptReceipt),
     /// Nothing to say but that it is done.
     Done,
 }
@@ -198,6 +209,82 @@ pub(crate) struct RecipientReport {
     pub(crate) public_key: String,
     /// Who or what it is, for people.
     pub(crate) label: String,
+}
+
+/// A backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BackupReceipt {
+    /// Its path.
+    pub(crate) file: String,
+    /// When it was made.
+    pub(crate) made_at: UnixMillis,
+    /// What for.
+    pub(crate) purpose: BackupPurpose,
+    /// How many there are in it.
+    pub(crate) credentials: u64,
+    /// How many there are in it, sealed.
+    pub(crate) token_sets: u64,
+    /// Whether `store.age` is in it.
+    pub(crate) has_key: bool,
+}
+
+/// A store that was moved to a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MoveReceipt {
+    /// Since when, and where.
+    pub(crate) moved: Moved,
+    /// The file.
+    pub(crate) backup: BackupReceipt,
+}
+
+/// A backup that is to be restored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BackupFacts {
+    /// The backup.
+    pub(crate) backup: BackupReceipt,
+    /// The file name of the store.
+    pub(crate) store_file: String,
+    /// What it would take the place of.
+    pub(crate) present: Present,
+}
+
+/// What a backup would take the place of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Present {
+    /// No store, or one with nothing in it.
+    Nothing,
+    /// A store.
+    Store,
+    /// A file that can't be read as a store.
+    Damaged,
+}
+
+/// A restored backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RestoreReceipt {
+    /// The backup.
+    pub(crate) backup: BackupReceipt,
+    /// The file beside the store that what was there is kept in.
+    pub(crate) kept_as: Option<String>,
+    /// The same for `store.age`.
+    pub(crate) key_kept_as: Option<String>,
+    /// Credentials whose token set was newer than the backup's, and stayed.
+    pub(crate) newer_here: u64,
+    /// Credentials that the backup does not have, and that stayed.
+    pub(crate) only_here: u64,
+    /// The question that is open now.
+    pub(crate) question: Option<CopyQuestion>,
+    /// Whether an identity is here to open `store.age`.
+    pub(crate) has_identity: bool,
+}
+
+/// What was decided by adopting a store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AdoptReceipt {
+    /// How it stood before.
+    pub(crate) before: CopyStanding,
+    /// Whose token was spent elsewhere, so that someone has to sign in.
+    pub(crate) spent: Vec<Address>,
 }
 
 /// How the sealing key is protected.

@@ -96,8 +96,7 @@ impl Engine {
         let _exchange = self.begin_exchange();
         // 4. A connection; then 'may have been sent' is durable; then the request leaves. Its answer
         //    is on the disk before anyone looks into it.
-        let tag = spending.key.sealer().key.tag("spent", refresh_token);
-        let intent = Self::intent(operation, generation, spending.attempt, tag);
+        let intent = Self::intent(operation, generation, spending.attempt, spending.spent_tag());
         let mut exchanged = self.exchange(request, slot, intent, reporter).await?;
         // 5. What it says is settled in one commit.
         loop {
@@ -142,6 +141,8 @@ impl Engine {
                 "the answer to two refreshes was lost; trying again would look like theft";
             return Err(Error::Uncertain { address, message: message.into() });
         }
+        // What a copy of the store may have spent is not sent before someone says which goes on.
+        self.refuse_copy(&row).await?;
         let key = self.key().await?;
         self.spending(row, stored, attempt, key).await.map(Some)
     }

@@ -68,6 +68,12 @@ impl Spending {
         }
     }
 
+    /// Tells the token that is spent, and not what it is.
+    pub(super) fn spent_tag(&self) -> [u8; 32] {
+        let spent = self.token.refresh_token.as_ref().unwrap_or(&self.token.access_token);
+        self.key.sealer().key.tag("spent", spent)
+    }
+
     /// The row of a refreshed token set: a generation further, of the same sign-in.
     fn seal_refreshed(
         &self,
@@ -205,6 +211,7 @@ impl Engine {
             &self.settings.config.host_policy(),
         )
         .unwrap_or_else(|_| old.instance_url.clone());
+        let rotated = answer.refresh_token.is_some();
         let token = successor(old, answer, instance_url);
         if foreign {
             let fault = Fault::new(FaultKind::ForeignRefresh, old.login_url.host(), "", Some(200));
@@ -237,6 +244,9 @@ impl Engine {
             Err(store::Error::Stale) => self.keep_fenced(spending, &token).await?,
             finished => {
                 finished?;
+                if !rotated {
+                    self.note_kept(credential, spent, spending.spent_tag()).await;
+                }
             }
         }
         Ok(Tried::Fresh)
@@ -354,7 +364,11 @@ impl Engine {
                 store.reopen_exchange(id, IntentOperation::Refresh, earlier, now(), &failed)
             }
         };
-        Ok(self.store.call(settle).await?)
+        self.store.call(settle).await?;
+        if earlier == 0 {
+            self.note_kept(id, spending.stored.generation, spending.spent_tag()).await;
+        }
+        Ok(())
     }
 }
 

@@ -22,6 +22,7 @@ impl Engine {
     pub(super) async fn begin_setup(&self, request: BeginSetup) -> Result<Outcome, Error> {
         let row = self.select(&request.selection, PlainName::InUse).await?;
         refuse_held(&row.credential.address, row.credential.held.as_deref())?;
+        self.refuse_copy(&row).await?;
         let account = account_to_sign_in(&row.credential);
         let app = self.app(&account.app).await?.ok_or_else(|| unknown_app(&account.app))?;
         let flow = choose_flow(request.flow, &app)?;

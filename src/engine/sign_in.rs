@@ -46,6 +46,7 @@ impl Engine {
         let sign_in = tokio::spawn(async move {
             let _lock = engine.lock(row.id, &reporter).await?;
             let row = engine.reload(row.id).await?;
+            engine.refuse_copy(&row).await?;
             engine.sign_in(&row, &attempt, &code, &reporter).await
         });
         match sign_in.await {

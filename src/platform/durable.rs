@@ -12,23 +12,33 @@ use super::files::{FileError, create_private_file, system};
 /// Replaces a file's content so that a crash leaves the old or the new: a temporary file of mode
 /// 0600 in the same folder, fsync, rename, fsync of the folder.
 pub(crate) fn write_durably(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    replace_file(path, content)?;
+    sync_folder_of(path)
+}
+
+/// Replaces a file's content whole; which of the two a power cut leaves is not said.
+pub(super) fn replace_file(path: &Path, content: &[u8]) -> Result<(), FileError> {
     let temporary = write_temporary(path, content)?;
     let renamed = fs::rename(&temporary, path).map_err(system("can't replace", path));
     if renamed.is_err() {
         // Nothing more can be done about it; the first failure is the one to tell.
         let _ = fs::remove_file(&temporary);
     }
-    renamed?;
-    sync_folder_of(path)
+    renamed
 }
 
 /// Makes a file with this content, whole and durable, unless one of that name exists; then
 /// nothing changes and the answer is `false`. Of several at once, one makes it.
 pub(crate) fn create_durably(path: &Path, content: &[u8]) -> Result<bool, FileError> {
-    let temporary = write_temporary(path, content)?;
+    place_new(&write_temporary(path, content)?, path)
+}
+
+/// Gives a whole and synced file its name, durable on return, unless there is one of that name;
+/// then nothing changes, the temporary file is gone, and the answer is `false`.
+pub(crate) fn place_new(temporary: &Path, path: &Path) -> Result<bool, FileError> {
     // A rename leaves one name at every moment; a hard link would have two for a while, and after
     // a crash for good.
-    let renamed = renameat_with(CWD, &temporary, CWD, path, RenameFlags::NOREPLACE);
+    let renamed = renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE);
     match renamed {
         Ok(()) => {
             sync_folder_of(path)?;
@@ -37,7 +47,7 @@ pub(crate) fn create_durably(path: &Path, content: &[u8]) -> Result<bool, FileEr
         // Some file systems (NFS) can't; there the link has to do.
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
         Err(error) => {
-            let _ = fs::remove_file(&temporary);
+            let _ = fs::remove_file(temporary);
             return if error == Errno::EXIST {
                 Ok(false)
             } else {
@@ -45,8 +55,8 @@ pub(crate) fn create_durably(path: &Path, content: &[u8]) -> Result<bool, FileEr
             };
         }
     }
-    let linked = fs::hard_link(&temporary, path);
-    let removed = fs::remove_file(&temporary).map_err(system("can't remove", &temporary));
+    let linked = fs::hard_link(temporary, path);
+    let removed = fs::remove_file(temporary).map_err(system("can't remove", temporary));
     match linked {
         Ok(()) => {
             removed?;
@@ -64,6 +74,16 @@ pub(crate) fn remove_durably(path: &Path) -> Result<(), FileError> {
         Ok(()) => sync_folder_of(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(system("can't remove", path)(error)),
+    }
+}
+
+/// Gives a file another name in the same folder, durable on return; a missing one is fine, one that
+/// is there already is not overwritten.
+pub(crate) fn rename_durably(path: &Path, to: &Path) -> Result<(), FileError> {
+    match renameat_with(CWD, path, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => sync_folder_of(to),
+        Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(system("can't rename", path)(error.into())),
     }
 }
 
@@ -85,14 +105,18 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// A synced file of a random name beside `path`.
-fn write_temporary(path: &Path, content: &[u8]) -> Result<PathBuf, FileError> {
+/// A random name beside `path`, for what is to be given that name once it is whole.
+pub(crate) fn temporary_beside(path: &Path) -> Result<PathBuf, FileError> {
     let mut random = [0_u8; 8];
     getrandom::fill(&mut random)
         .map_err(|error| system("no random name for", path)(io::Error::other(error.to_string())))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary =
-        folder_of(path).join(format!(".{name}.{:016x}.tmp", u64::from_be_bytes(random)));
+    Ok(folder_of(path).join(format!(".{name}.{:016x}.tmp", u64::from_be_bytes(random))))
+}
+
+/// A synced file of a random name beside `path`.
+fn write_temporary(path: &Path, content: &[u8]) -> Result<PathBuf, FileError> {
+    let temporary = temporary_beside(path)?;
     let mut file = create_private_file(&temporary)?;
     let written = file.write_all(content).and_then(|()| file.sync_all());
     if let Err(error) = written {

@@ -244,6 +244,21 @@ pub(crate) fn open_or_create_private_file(path: &Path) -> Result<File, FileError
     }
 }
 
+/// Opens a private file for reading, and for writes that each go to its end; made where it is
+/// missing.
+pub(super) fn open_private_log(path: &Path) -> Result<File, FileError> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true);
+    match open_checked(path, &mut options) {
+        Err(error) if error.is_missing() => {}
+        opened => return opened,
+    }
+    match create_private_file(path) {
+        Err(error) if !error.is_there_already() => Err(error),
+        _ => open_checked(path, &mut options),
+    }
+}
+
 /// The content of a private file of at most `limit` bytes; `None` when there is none.
 pub(crate) fn read_private_file(
     path: &Path,
@@ -255,6 +270,14 @@ pub(crate) fn read_private_file(
         Err(error) => return Err(error),
     };
     read_limited(&mut file, path, limit).map(Some)
+}
+
+/// Copies a private file into a new one of mode 0600.
+pub(crate) fn copy_private_file(path: &Path, to: &Path) -> Result<(), FileError> {
+    let mut source = open_checked(path, OpenOptions::new().read(true))?;
+    let mut target = create_private_file(to)?;
+    let copied = io::copy(&mut source, &mut target).map(|_| ());
+    copied.map_err(system("can't write", to))
 }
 
 fn open_checked(path: &Path, options: &mut OpenOptions) -> Result<File, FileError> {

@@ -5,6 +5,7 @@
 //! subject is in it, and it knows nothing of stores, keys or tokens. The engine and the front
 //! ends may use it; its siblings get what they need of it from the engine.
 
+pub(crate) mod append;
 pub(crate) mod ballast;
 pub(crate) mod durable;
 pub(crate) mod file_system;

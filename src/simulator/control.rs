@@ -233,6 +233,7 @@ struct AppChange {
     session_timeout_seconds: Option<u64>,
     idle_limit_seconds: Option<u64>,
     age_limit_seconds: Option<u64>,
+    approval_limit: Option<usize>,
     hold_ms: Option<u64>,
     scopes: Option<Vec<String>>,
     #[serde(default)]
@@ -289,6 +290,7 @@ fn change_app(world: &mut World, change: AppChange) -> Called {
     app.redirect_uris.extend(change.add_redirect_uris);
     set(&mut app.rotation, change.rotation);
     set(&mut app.policy, change.rotation_policy);
+    set(&mut app.approval_limit, change.approval_limit);
     set(&mut app.replay, change.replay);
     set(&mut app.blocked, change.blocked);
     set(&mut app.installed, change.installed);

@@ -7,6 +7,7 @@ use crate::domain::app::{DEFAULT_REDIRECT_URI, DEFAULT_SESSION_TIMEOUT};
 use crate::domain::name::Environment;
 use crate::simulator::mint::{MARKER, Mint};
 use crate::simulator::rotation::RotationPolicy;
+use crate::simulator::token::APPROVAL_LIMIT;
 use crate::simulator::world::{App, Org, OrgIndex, Replay, User, World};
 
 /// Scopes that every app offers.
@@ -135,6 +136,7 @@ fn apps(redirect_uris: &[String], mint: &mut Mint) -> Vec<App> {
                 session_timeout: DEFAULT_SESSION_TIMEOUT,
                 idle_limit: None,
                 age_limit: None,
+                approval_limit: APPROVAL_LIMIT,
                 hold: Duration::ZERO,
                 blocked: false,
                 installed: true,

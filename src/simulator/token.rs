@@ -210,7 +210,7 @@ impl World {
             .map(|(id, _)| *id)
             .collect();
         same.sort_unstable();
-        let surplus = (same.len() + 1).saturating_sub(APPROVAL_LIMIT);
+        let surplus = (same.len() + 1).saturating_sub(self.app(subject.app).approval_limit);
         for oldest in same.into_iter().take(surplus) {
             self.end_approval(oldest);
         }

@@ -96,6 +96,8 @@ pub(crate) struct App {
     pub(crate) idle_limit: Option<Duration>,
     /// Age limit of a refresh token, counted from its approval.
     pub(crate) age_limit: Option<Duration>,
+    /// Living approvals of a user; one more ends the oldest.
+    pub(crate) approval_limit: usize,
     /// How long a refresh is in flight before it is carried out; on the wall clock.
     pub(crate) hold: Duration,
     /// Blocked by an admin: nothing is approved or refreshed.

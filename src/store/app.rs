@@ -168,6 +168,15 @@ fn rotation_word(rotation: Rotation) -> &'static str {
     }
 }
 
+/// Reads whether an app rotates.
+pub(super) fn rotation(word: &str) -> Rotation {
+    match word {
+        "yes" => Rotation::Yes,
+        "no" => Rotation::No,
+        _ => Rotation::Unknown,
+    }
+}
+
 fn read(row: &Row<'_>) -> Result<App, Error> {
     let words =
         |column: &str| -> Result<Vec<String>, Error> { Ok(split(&row.get::<_, String>(column)?)) };
@@ -181,11 +190,7 @@ fn read(row: &Row<'_>) -> Result<App, Error> {
         flows,
         private_key_file: row.get("private_key_file")?,
         certificate_file: row.get("certificate_file")?,
-        rotation: match row.get::<_, String>("rotation")?.as_str() {
-            "yes" => Rotation::Yes,
-            "no" => Rotation::No,
-            _ => Rotation::Unknown,
-        },
+        rotation: rotation(&row.get::<_, String>("rotation")?),
         idle_limit: row.get("idle_limit")?,
         session_timeout: row.get("session_timeout")?,
         rotate_every: row.get("rotate_every")?,

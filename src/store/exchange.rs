@@ -1,6 +1,6 @@
 //! The durable side of an exchange: the intent before, the fenced commit after.
 
-use rusqlite::OptionalExtension;
+use rusqlite::{OptionalExtension, Transaction};
 
 use super::audit::append;
 use super::credential::with_check;
@@ -117,26 +117,20 @@ impl Store {
         credential: RecordId,
         intent: &IntentRow,
     ) -> Result<(), Error> {
-        self.write(|transaction| {
-            transaction.execute(
-                "INSERT OR REPLACE INTO intent (credential_id, operation, generation, attempt,
-                     spent_tag, boot_id, host_mark, pid, started_at, deadline)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-                (
-                    credential.0,
-                    intent.operation.as_str(),
-                    intent.generation.0,
-                    intent.attempt,
-                    intent.spent_tag,
-                    &intent.boot_id,
-                    &intent.host_mark,
-                    intent.pid,
-                    intent.started_at.0,
-                    intent.deadline.0,
-                ),
-            )?;
-            Ok(())
-        })
+        self.write(|transaction| insert_intent(transaction, credential, intent))
+    }
+
+    /// Takes an intent back before its request could leave: what was open before it is open again.
+    pub(crate) fn take_intent_back(
+        &mut self,
+        credential: RecordId,
+        intent: &IntentRow,
+    ) -> Result<(), Error> {
+        let Some(attempt) = intent.attempt.checked_sub(1).filter(|attempt| *attempt > 0) else {
+            return self.end_exchange(credential, intent.operation, None);
+        };
+        let deadline = UnixMillis(intent.started_at.0 - 1);
+        self.begin_exchange(credential, &IntentRow { attempt, deadline, ..intent.clone() })
     }
 
     /// Ends an intent whose request was never sent or was clearly refused; the tokens stay.
@@ -241,4 +235,30 @@ impl Store {
             if changed == 1 { Ok(()) } else { Err(damaged("a generation")) }
         })
     }
+}
+
+/// Writes an intent in the place of an earlier one of the same operation.
+pub(super) fn insert_intent(
+    transaction: &Transaction<'_>,
+    credential: RecordId,
+    intent: &IntentRow,
+) -> Result<(), Error> {
+    transaction.execute(
+        "INSERT OR REPLACE INTO intent (credential_id, operation, generation, attempt,
+             spent_tag, boot_id, host_mark, pid, started_at, deadline)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        (
+            credential.0,
+            intent.operation.as_str(),
+            intent.generation.0,
+            intent.attempt,
+            intent.spent_tag,
+            &intent.boot_id,
+            &intent.host_mark,
+            intent.pid,
+            intent.started_at.0,
+            intent.deadline.0,
+        ),
+    )?;
+    Ok(())
 }

@@ -7,11 +7,14 @@
 mod app;
 mod audit;
 mod authorization;
+mod backup;
 mod check;
+mod copy;
 mod credential;
 mod exchange;
 mod hand_out;
 pub(crate) mod owner;
+mod restore;
 mod revocation;
 mod schema;
 mod token;
@@ -27,9 +30,12 @@ use crate::domain::record::RecordId;
 
 pub(crate) use app::{NewApp, SealedSecret};
 pub(crate) use authorization::AuthorizationRow;
+pub(crate) use backup::{BackupContent, BackupNote, read_backup, write_backup};
+pub(crate) use copy::SpentSet;
 pub(crate) use credential::{CredentialEdit, CredentialRow, NewCredential};
 pub(crate) use exchange::{IntentOperation, IntentRow};
 pub(crate) use hand_out::{HandOut, HandOutRow};
+pub(crate) use restore::{AfterRestore, Known, Restore, Restored};
 pub(crate) use revocation::OwedRow;
 pub(crate) use token::{Promotion, TokenRow};
 
@@ -103,7 +109,7 @@ impl Error {
         match self {
             Self::Full => "free some space and try again; nothing was changed".into(),
             Self::ReadOnly => "make the folder writable for this user".into(),
-            Self::Damaged(_) => "copy orgkey.db, orgkey.db-wal and orgkey.db-shm away as they are, then put a backup in their place; without one, move them away and set up the OAuth tokens anew".into(),
+            Self::Damaged(_) => "orgkey restore FILE keeps what is there beside it and puts a backup in its place; without a backup, move orgkey.db, orgkey.db-wal and orgkey.db-shm away and set up the OAuth tokens anew".into(),
             Self::TooNew { .. } => "use the newer orgkey that wrote it".into(),
             Self::Busy { .. } => {
                 "try again; if it stays, look at that process: it may be stopped or hang".into()
@@ -246,6 +252,11 @@ impl Store {
     /// Refuses to go on when the path leads to another file by now, or to none.
     pub(crate) fn refuse_moved(&self) -> Result<(), Error> {
         self.place.refuse_moved()
+    }
+
+    /// The same as it is now: a restored backup can bring another.
+    pub(crate) fn current_id(&self) -> Result<RecordId, Error> {
+        schema::store_id(&self.connection)
     }
 
     /// Whether anything is kept that only the sealing key opens.

@@ -171,20 +171,8 @@ impl Store {
         entry: &AuditEntry,
     ) -> Result<(), Error> {
         self.write(|transaction| {
-            let refused = transaction.execute(
-                "UPDATE token_set SET refused = ?3
-                 WHERE credential_id = ?1 AND generation = ?2 AND role = 'active'",
-                (credential.0, generation.0, cause.as_str()),
-            )?;
-            if refused != 1 {
-                return Err(Error::Stale);
-            }
-            transaction.execute(
-                "DELETE FROM intent WHERE credential_id = ?1 AND operation = 'refresh'",
-                [credential.0],
-            )?;
-            with_check(transaction, credential, Some(check))?;
-            append(transaction, entry)
+            let set = (credential, generation);
+            if refuse(transaction, set, cause, check, entry)? { Ok(()) } else { Err(Error::Stale) }
         })
     }
 
@@ -207,6 +195,32 @@ impl Store {
             super::check::insert(transaction, credential, check)
         })
     }
+}
+
+/// Marks an active token set as refused and ends its refresh; `false`, and nothing happens, when a
+/// newer one is active.
+pub(super) fn refuse(
+    transaction: &Transaction<'_>,
+    (credential, generation): (RecordId, Generation),
+    cause: Cause,
+    check: &Check,
+    entry: &AuditEntry,
+) -> Result<bool, Error> {
+    let refused = transaction.execute(
+        "UPDATE token_set SET refused = ?3
+         WHERE credential_id = ?1 AND generation = ?2 AND role = 'active'",
+        (credential.0, generation.0, cause.as_str()),
+    )?;
+    if refused != 1 {
+        return Ok(false);
+    }
+    transaction.execute(
+        "DELETE FROM intent WHERE credential_id = ?1 AND operation = 'refresh'",
+        [credential.0],
+    )?;
+    with_check(transaction, credential, Some(check))?;
+    append(transaction, entry)?;
+    Ok(true)
 }
 
 /// Writes a token set and raises the credential's generation to it.

@@ -40,6 +40,8 @@ pub(crate) enum Intent {
     Copy,
     /// Lock or unlock the sealing key.
     Lock,
+    /// Say which copy of the store goes on.
+    WhichCopy,
     /// Mark or unmark the row.
     Mark,
     /// Mark from the last mark to here.
@@ -94,6 +96,7 @@ pub(crate) fn dashboard(key: Key) -> Option<Intent> {
         Key::Char('a') => Intent::Apps,
         Key::Char('y') => Intent::Copy,
         Key::Char('L') => Intent::Lock,
+        Key::Char('C') => Intent::WhichCopy,
         Key::Char(' ') => Intent::Mark,
         Key::Char('v') => Intent::MarkRange,
         Key::Char('*') => Intent::MarkAll,
@@ -234,7 +237,7 @@ pub(crate) fn reading(key: Key) -> Option<ReadIntent> {
 }
 
 /// All keys of the list with their meaning, as the help shows them.
-pub(crate) const HELP: [(&str, &str); 28] = [
+pub(crate) const HELP: [(&str, &str); 29] = [
     ("n", "new OAuth credentials"),
     ("s", "set up OAuth tokens, or see a pending set-up again"),
     ("t", "test access of the selected credential"),
@@ -248,6 +251,7 @@ pub(crate) const HELP: [(&str, &str); 28] = [
     ("a", "apps: the OAuth clients of your orgs"),
     ("y", "copy an ID, the user or the host; never a token"),
     ("L", "lock or unlock the sealing key"),
+    ("C", "which copy of the store goes on, where it may be one (asks)"),
     ("/", "filter: words, env:prod state:needs_setup user:bob org:00D app:x tag:eu, !word"),
     (":", "commands by name"),
     ("!", "problems only"),

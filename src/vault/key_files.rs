@@ -109,6 +109,12 @@ impl<F: KeyFolder> KeyFiles<F> {
         })
     }
 
+    /// Whether an identity lies beside `store.age`.
+    pub(crate) fn has_identity(&self) -> Result<bool, Error> {
+        let has = |name| self.folder.read(name).map(|content| content.is_some());
+        Ok(has(BARE_IDENTITY)? || has(SEALED_IDENTITY)?)
+    }
+
     /// Makes the key: the identity first, then `store.age`, each durable before the next, so that
     /// what a crash leaves is ended by calling this again. No file is overwritten. Of several
     /// processes at once one makes the key and the others open it, if their passphrase fits.

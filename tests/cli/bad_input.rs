@@ -294,12 +294,16 @@ fn a_newer_or_damaged_store_is_left_as_it_is() {
         let connection = rusqlite::Connection::open(&path).unwrap();
         connection.execute_batch(sql).unwrap();
     };
+    let version: i64 = {
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap()
+    };
     store("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA user_version = 99;");
     for arguments in [["list"].as_slice(), &["token", "acme"], &["test", "acme"]] {
         let run = refused(&home, arguments, "", 9, "the store has version 99");
         assert!(run.stderr.contains("newer orgkey"), "{run}");
     }
-    store("PRAGMA user_version = 1;");
+    store(&format!("PRAGMA user_version = {version};"));
     assert_eq!(home.orgkey(&["list", "--json"]).ok().json(), before);
 
     let good = fs::read(&path).unwrap();

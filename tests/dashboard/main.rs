@@ -6,6 +6,7 @@
 #[expect(dead_code, reason = "the other test crates use the rest")]
 mod common;
 mod console;
+mod copies;
 mod job;
 mod picture;
 mod ssh;

@@ -8,11 +8,13 @@
 )]
 
 mod answers;
+mod backups;
 #[path = "../common/mod.rs"]
 mod common;
 #[path = "../dashboard/console.rs"]
 #[expect(dead_code, reason = "the tests of the dashboard use the rest")]
 mod console;
+mod copies;
 mod disk;
 mod machine;
 mod network;

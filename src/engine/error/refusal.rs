@@ -1,5 +1,6 @@
 //! What orgkey refuses to do, and who has to sign in first, in words.
 
+use crate::domain::copy::{CopyQuestion, Moved};
 use crate::domain::name::{Address, Environment};
 use crate::domain::policy::Account;
 use crate::engine::outcome::{Revocation, WrongAccount};
@@ -36,6 +37,20 @@ pub(crate) enum Refusal {
         address: Address,
         /// Whose token came.
         answered: Account,
+    },
+    /// The store may be a copy, and nobody has said yet which one goes on.
+    StoreCopied {
+        /// Whose token would be spent.
+        address: Address,
+        /// Since when, and why.
+        question: CopyQuestion,
+    },
+    /// Another copy of the store goes on.
+    StoreMoved {
+        /// Whose token would be spent.
+        address: Address,
+        /// Since when, and where.
+        moved: Moved,
     },
 }
 
@@ -74,6 +89,20 @@ impl Refusal {
                 "the refresh of {address} answered for another account: org {}, user {}; that token is kept but not served",
                 answered.org_id, answered.user_id
             ),
+            Self::StoreCopied { address, question } => format!(
+                "{address} was not refreshed: since {} this store may be a copy ({}), and two copies that refresh end each other's tokens",
+                question.since.rfc3339(),
+                question.sign.words()
+            ),
+            Self::StoreMoved { address, moved } if moved.to.is_empty() => format!(
+                "{address} was not refreshed or signed in: another copy of this store goes on since {}",
+                moved.at.rfc3339()
+            ),
+            Self::StoreMoved { address, moved } => format!(
+                "{address} was not refreshed or signed in: this store was moved to {} on {}",
+                moved.to,
+                moved.at.rfc3339()
+            ),
         }
     }
 
@@ -89,6 +118,10 @@ impl Refusal {
             Self::ForeignRefresh { address, .. } => format!(
                 "tell your Salesforce admin, then set up the OAuth token: orgkey setup {address}"
             ),
+            Self::StoreCopied { .. } => {
+                "say once which one goes on: orgkey adopt if this one does, orgkey move --elsewhere if the other does".into()
+            }
+            Self::StoreMoved { .. } => "use it there; orgkey adopt takes it back to here".into(),
         }
     }
 }

@@ -84,6 +84,7 @@ impl Model {
             Intent::Messages => self.screens.push(Screen::Messages(0)),
             Intent::TestAll => return self.test_many(),
             Intent::Lock => return self.lock(),
+            Intent::WhichCopy => self.ask_which_copy(),
             _ => match self.dashboard.selected() {
                 Some(selected) => return self.act_on_row(intent, &selected),
                 None if self.dashboard.is_loaded() => {

@@ -6,6 +6,7 @@
 
 pub(crate) mod apps;
 pub(crate) mod check;
+pub(crate) mod copied;
 pub(crate) mod dashboard;
 pub(crate) mod dialog;
 pub(crate) mod field;
@@ -29,6 +30,7 @@ pub(crate) mod tests;
 use jiff::tz::TimeZone;
 
 use crate::domain::app::App;
+use crate::domain::copy::CopyStanding;
 use crate::domain::credential::Check;
 use crate::domain::host::HostPolicy;
 use crate::domain::name::Address;
@@ -40,6 +42,7 @@ use crate::tui::effect::Effect;
 use crate::tui::keymap::{self, Intent};
 use crate::tui::message::{JobId, Message, Signal, Size};
 use crate::tui::model::apps::{AppForm, AppsScreen};
+use crate::tui::model::copied::CopiedDialog;
 use crate::tui::model::dashboard::Dashboard;
 use crate::tui::model::dialog::{ConfirmDialog, DeleteDialog, KeyDialog, Question};
 use crate::tui::model::form::Form;
@@ -66,6 +69,8 @@ pub(crate) enum Screen {
     Key(Box<KeyDialog>),
     /// What can be copied.
     Copy(Address),
+    /// Which copy of the store goes on.
+    Copied(CopiedDialog),
     /// All there is to know of a credential.
     Details(Address, usize),
     /// The checks of a credential; `None` until the engine answered.
@@ -128,6 +133,10 @@ pub(crate) struct Model {
     pub(crate) bar: bool,
     /// Whom one can sign in as in the demo; empty outside it.
     pub(crate) demo_accounts: Vec<DemoAccount>,
+    /// Whether the store may be a copy, or was moved.
+    pub(crate) standing: CopyStanding,
+    /// Whether the question which copy goes on was put already.
+    copy_asked: bool,
     /// Whether the list changed while it was being fetched.
     list_again: bool,
     /// Whether more than one test ended since the list was asked for.
@@ -160,6 +169,8 @@ impl Model {
             alarm: None,
             bar: true,
             demo_accounts: Vec::new(),
+            standing: CopyStanding::default(),
+            copy_asked: false,
             list_again: false,
             many_tests: false,
             stop_later: false,
@@ -176,6 +187,7 @@ impl Model {
                 let mut effects = self.ask(Operation::KeyStatus);
                 effects.extend(self.ask(Operation::Index));
                 effects.extend(self.ask(Operation::Apps));
+                effects.extend(self.ask(Operation::CopyStanding));
                 effects
             }
             Message::Key(key) => match keymap::anywhere(key) {

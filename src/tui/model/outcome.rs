@@ -38,10 +38,7 @@ impl Model {
             (Operation::AddApps(_) | Operation::EditApp(_), Outcome::Apps(apps)) => {
                 return self.app_saved(&apps);
             }
-            (Operation::DeleteApp(name), Outcome::Done) => {
-                self.say(Tone::Good, format!("the app '{name}' is deleted here"), "");
-                return self.ask(Operation::Apps);
-            }
+            (Operation::DeleteApp(name), Outcome::Done) => return self.app_deleted(name),
             (_, Outcome::AppTested(report)) => {
                 self.screens.push(Screen::AppReport(Box::new(report), 0));
             }
@@ -75,6 +72,8 @@ impl Model {
             (Operation::Save(_), Outcome::Credentials(saved)) => {
                 return self.saved(operation, saved);
             }
+            (_, Outcome::CopyStanding(standing)) => self.hear_standing(standing),
+            (_, Outcome::Adopted(receipt)) => return self.adopted(&receipt),
             (_, Outcome::Deleted(receipts)) => {
                 for receipt in receipts {
                     let text = format!("{} is deleted", receipt.address);
@@ -85,6 +84,11 @@ impl Model {
             _ => {}
         }
         Vec::new()
+    }
+
+    fn app_deleted(&mut self, name: &str) -> Vec<Effect> {
+        self.say(Tone::Good, format!("the app '{name}' is deleted here"), "");
+        self.ask(Operation::Apps)
     }
 
     fn changed(&mut self, operation: &Operation, credential: &Credential) -> Vec<Effect> {
@@ -281,19 +285,23 @@ impl Model {
             // It is gone, or the list tells what is wrong.
             return self.ask(Operation::Index);
         }
-        if !self.told_on_screen(&operation, &failure) {
+        let told = self.told_on_screen(&operation, &failure);
+        let of_the_store = self.refused_for_the_store(&failure);
+        if !told && of_the_store.is_none() {
             let place = address_of(&operation).map(|a| format!("{a}: ")).unwrap_or_default();
             self.say(Tone::Bad, format!("{place}{}", failure.message), &failure.remedy);
         }
         if operation == Operation::Index {
             self.list_again = false;
         }
-        match operation {
+        let mut effects = of_the_store.unwrap_or_default();
+        effects.extend(match operation {
             Operation::Test(_) => self.reload_tested(&operation),
             Operation::CompleteSetup(_) => self.reload(&operation),
             Operation::Delete(_) => self.ask(Operation::Index),
             _ => Vec::new(),
-        }
+        });
+        effects
     }
 
     /// Tells the screen that asked; answers whether there is one.

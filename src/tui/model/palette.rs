@@ -16,7 +16,7 @@ pub(crate) struct Command {
 }
 
 /// All of them, those of the selected row first.
-pub(crate) const COMMANDS: [Command; 18] = [
+pub(crate) const COMMANDS: [Command; 20] = [
     command("setup", "s", Intent::SetUp),
     command("test", "t", Intent::Test),
     command("reset", "r", Intent::Reset),
@@ -30,6 +30,8 @@ pub(crate) const COMMANDS: [Command; 18] = [
     command("test --all", "T", Intent::TestAll),
     command("app list", "a", Intent::Apps),
     command("lock or unlock", "L", Intent::Lock),
+    command("adopt", "C", Intent::WhichCopy),
+    command("move --elsewhere", "C", Intent::WhichCopy),
     command("filter", "/", Intent::Filter),
     command("problems only", "!", Intent::Problems),
     command("messages", "m", Intent::Messages),

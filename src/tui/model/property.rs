@@ -6,14 +6,14 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::engine::outcome::{
-    FailureDetail, KeyProtection, Progress, Revocation, SetupReceipt, TestReport,
+    AdoptReceipt, FailureDetail, KeyProtection, Progress, Revocation, SetupReceipt, TestReport,
 };
 use crate::engine::sensitive::Sensitive;
 use crate::engine::{Event, Operation, Outcome};
 use crate::tui::effect::Effect;
 use crate::tui::input::Key;
 use crate::tui::message::{JobId, Message, Size};
-use crate::tui::model::tests::{failure, key_report, loaded, wrong_account};
+use crate::tui::model::tests::{failure, key_report, loaded_as, wrong_account};
 use crate::tui::model::{Screen, sample};
 
 /// What can happen, for the property below; answers go to a job that is under way.
@@ -28,7 +28,7 @@ enum Happening {
 
 fn happening() -> impl Strategy<Value = Happening> {
     let plain =
-        prop::sample::select("abDdehjkgGLmnopqrsStTUuvxXyz?!*-./ :0".chars().collect::<Vec<_>>());
+        prop::sample::select("abCDdehjkgGLmnopqrsStTUuvxXyz?!*-./ :0".chars().collect::<Vec<_>>());
     let key = prop_oneof![
         6 => plain.prop_map(Key::Char),
         2 => prop::sample::select(vec![
@@ -93,6 +93,11 @@ fn good_answer(operation: &Operation) -> Outcome {
         Operation::DeleteApp(_) => Outcome::Done,
         Operation::TestApp(_) => Outcome::AppTested(sample::app_report()),
         Operation::LockKey => key_report(false),
+        Operation::Adopt(_) => {
+            Outcome::Adopted(AdoptReceipt { before: sample::copied(), spent: vec![address] })
+        }
+        Operation::CopyStanding => Outcome::CopyStanding(sample::copied()),
+        Operation::LeaveToCopy(_) => Outcome::CopyStanding(sample::moved()),
         Operation::KeyStatus | Operation::CreateKey(_) | Operation::OpenKey(_) => key_report(true),
         _ => Outcome::Credential(Box::new(credential)),
     }
@@ -105,7 +110,7 @@ proptest! {
     fn any_sequence_of_events_keeps_the_invariants(
         happenings in prop::collection::vec(happening(), 1..120),
     ) {
-        let mut model = loaded(sample::many());
+        let mut model = loaded_as(sample::many(), sample::copied());
         let mut now = sample::NOW;
         let mut open: BTreeSet<JobId> = BTreeSet::new();
         for happening in happenings {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::app::{App, DEFAULT_APP, Flow};
+use crate::domain::copy::{CopyQuestion, CopySign, CopyStanding, Moved};
 use crate::domain::credential::{
     AuthorizationSummary, Cause, Check, CheckKind, CheckOutcome, Credential, IntentSummary,
     TokenSummary,
@@ -26,6 +27,18 @@ pub(crate) fn address(name: &str, environment: &str) -> Address {
         name: ConnectionName::parse(name).unwrap(),
         environment: Environment::parse(environment).unwrap(),
     }
+}
+
+/// A store that was restored a while ago.
+pub(crate) fn copied() -> CopyStanding {
+    let question = CopyQuestion { since: ago(600), sign: CopySign::Restored };
+    CopyStanding { question: Some(question), moved: None }
+}
+
+/// A store that was moved a while ago.
+pub(crate) fn moved() -> CopyStanding {
+    let moved = Moved { at: ago(86_400), to: "/srv/backup/acme.moved".into() };
+    CopyStanding { question: None, moved: Some(moved) }
 }
 
 pub(crate) fn saved(name: &str, environment: &str) -> Credential {

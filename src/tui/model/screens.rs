@@ -56,6 +56,10 @@ impl Model {
             }
             Some(Screen::WrongAccount(_)) => self.key_on_wrong_account(key),
             Some(Screen::Copy(_)) => self.key_on_copies(key),
+            Some(Screen::Copied(dialog)) => match dialog.key(keymap::form(key)) {
+                Some(answer) => self.copied_answered(answer),
+                None => Vec::new(),
+            },
             Some(Screen::Apps(_)) => self.key_on_apps(key),
             Some(_) => self.key_on_page(key),
         }

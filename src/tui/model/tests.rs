@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use crate::domain::copy::CopyStanding;
 use crate::domain::credential::{CheckOutcome, Credential, PendingEdit, State};
 use crate::domain::host::HostPolicy;
 use crate::domain::id::UserId;
@@ -37,8 +38,13 @@ pub(super) fn key_report(open: bool) -> Outcome {
 }
 
 /// A dashboard with these credentials, an open key and one app.
-#[expect(clippy::needless_pass_by_value, reason = "tests read better without a borrow")]
 pub(crate) fn loaded(credentials: Vec<Credential>) -> Model {
+    loaded_as(credentials, CopyStanding::default())
+}
+
+/// The same of a store that may be a copy, or was moved.
+#[expect(clippy::needless_pass_by_value, reason = "tests read better without a borrow")]
+pub(crate) fn loaded_as(credentials: Vec<Credential>, standing: CopyStanding) -> Model {
     let (mut model, effects) = started();
     for effect in effects {
         let Effect::Submit { job, operation } = effect else { panic!("{effect:?}") };
@@ -46,6 +52,7 @@ pub(crate) fn loaded(credentials: Vec<Credential>) -> Model {
             Operation::KeyStatus => key_report(true),
             Operation::Index => Outcome::Index(credentials.iter().cloned().collect()),
             Operation::Apps => Outcome::Apps(vec![sample::app()]),
+            Operation::CopyStanding => Outcome::CopyStanding(standing.clone()),
             other => panic!("{other:?}"),
         };
         let event = Box::new(Event::Done(Ok(outcome)));

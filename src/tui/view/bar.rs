@@ -1,5 +1,6 @@
 //! The line of keys: what the resting row's state, or the screen, allows right now.
 
+use crate::domain::copy::CopyStanding;
 use crate::domain::credential::Credential;
 use crate::domain::name::Address;
 use crate::engine::outcome::Field;
@@ -55,7 +56,7 @@ pub(crate) fn actions(model: &Model) -> Vec<Action> {
             vec![("s", "try again"), ("r", change), ("Esc", "back")]
         }
         Some(Screen::Delete(_)) => vec![("Enter", "delete"), ("Esc", "cancel")],
-        Some(Screen::Confirm(_)) => {
+        Some(Screen::Confirm(_) | Screen::Copied(_)) => {
             vec![("Tab", "choose"), ("Enter", "press"), ("Esc", "cancel")]
         }
         Some(Screen::Key(dialog)) if dialog.task == KeyTask::Create => {
@@ -73,10 +74,14 @@ pub(crate) fn actions(model: &Model) -> Vec<Action> {
 }
 
 fn on_list(model: &Model) -> Vec<Action> {
-    let mut actions = match model.dashboard.rested() {
+    let mut actions = Vec::new();
+    if model.standing != CopyStanding::default() {
+        actions.push(("C", "which copy"));
+    }
+    actions.extend(match model.dashboard.rested() {
         Some(credential) => of_row(model, &credential),
         None => vec![("n", "new"), ("a", "apps")],
-    };
+    });
     if model.dashboard.len() > 1 {
         actions.push(("/", "find"));
     }

@@ -86,6 +86,9 @@ fn draw_header(model: &Model, geometry: &Geometry, page: &mut Page<'_>) {
     let compact = geometry.shape == Shape::Compact;
     let (strong, plain) = (page.theme.strong(), page.theme.plain());
     let mut x = page.put(1, "orgkey", strong) + 2;
+    if let Some(standing) = standing_in_words(model) {
+        x = page.put(x, standing, strong) + 2;
+    }
     let counts = model.dashboard.counts();
     let all = counts.all;
     if !model.dashboard.is_loaded() {
@@ -126,6 +129,15 @@ fn draw_header(model: &Model, geometry: &Geometry, page: &mut Page<'_>) {
     }
     if !compact {
         page.put_right(key_in_words(model), plain);
+    }
+}
+
+/// That the store may be a copy, or was moved: it stays on screen until it is answered.
+fn standing_in_words(model: &Model) -> Option<&'static str> {
+    match (&model.standing.moved, model.standing.question) {
+        (Some(_), _) => Some("moved"),
+        (None, Some(_)) => Some("a copy?"),
+        (None, None) => None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod apps;
 pub(crate) mod bar;
+mod copied;
 mod dashboard;
 mod dialog;
 mod form;
@@ -86,6 +87,7 @@ fn draw_screen(model: &Model, screen: &Screen, page: &mut Page<'_>) -> Option<Po
             dialog::draw_copies(model, address, page);
             None
         }
+        Screen::Copied(dialog) => copied::draw(model, dialog, page),
         Screen::Details(address, top) => {
             panel::draw_details(model, address, *top, page);
             None

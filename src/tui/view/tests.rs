@@ -11,7 +11,7 @@ use crate::engine::sensitive::Sensitive;
 use crate::tui::input::Key;
 use crate::tui::message::Message;
 use crate::tui::model::tests::{
-    answer, deny, failure, in_setup, keys, loaded, press, sized, started, wrong_account,
+    answer, deny, failure, in_setup, keys, loaded, loaded_as, press, sized, started, wrong_account,
 };
 use crate::tui::model::{Look, Model, sample};
 
@@ -182,6 +182,19 @@ fn the_dialogs() {
 }
 
 #[test]
+fn a_store_that_may_be_a_copy_or_was_moved() {
+    let mut asked = loaded_as(sample::many(), sample::copied());
+    press(&mut asked, Key::Tab);
+    snapshot("copied", &asked);
+    press(&mut asked, Key::Esc);
+    snapshot("list_copied", &asked);
+    let mut moved = loaded_as(sample::many(), sample::moved());
+    snapshot("list_moved", &moved);
+    keys(&mut moved, "C");
+    snapshot("moved", &moved);
+}
+
+#[test]
 fn the_pages_to_read() {
     let mut model = loaded(sample::many());
     keys(&mut model, "jj\r");
@@ -237,6 +250,8 @@ fn a_screen_that_is_too_small_says_so() {
 #[test]
 fn every_screen_is_drawn_at_every_size() {
     let mut models = vec![loaded(sample::many()), in_setup(), loaded(vec![]), started().0];
+    models.push(loaded_as(sample::many(), sample::copied()));
+    models.push(loaded_as(sample::many(), sample::moved()));
     for typed in ["n", "r", "D", "U", "y", "h", "a", "ae", "?", "m", "\r", "/x", "q"] {
         let mut model = loaded(sample::many());
         keys(&mut model, typed);
