@@ -14,8 +14,8 @@ use crate::platform::terminal::FormerModes;
 
 use super::output::{Done, Ended};
 
-/// Worker threads of an engine that shares them with nobody's screen.
-pub(crate) const WORKERS: usize = 2;
+/// So many steps of the engine's tasks at most before the screen has its turn again.
+const STEPS: u32 = 8;
 /// Longest wait for an exchange after a signal: its own deadline and the commit.
 const LAST_EXCHANGE: Duration = Duration::from_secs(25);
 
@@ -28,7 +28,7 @@ pub(crate) fn block_on<F: Future<Output = Done>>(
     settings: Settings,
     command: impl FnOnce(Arc<Engine>) -> F,
 ) -> Done {
-    let runtime = runtime(WORKERS)?;
+    let runtime = runtime()?;
     let modes = FormerModes::of_now();
     let result = runtime.block_on(async {
         let ended = ended_by_signal();
@@ -61,9 +61,12 @@ pub(crate) async fn close(engine: &Engine) {
     }
 }
 
-/// The runtime, with so many threads beside the one that called.
-pub(crate) fn runtime(workers: usize) -> Result<tokio::runtime::Runtime, Ended> {
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?)
+/// The runtime of an engine: the thread that calls, and no other. What could hold it up (the disk,
+/// the opening of the key, the system's certificates, the look-up of a name) has threads of its
+/// own.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Ended> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    Ok(builder.enable_all().event_interval(STEPS).build()?)
 }
 
 /// Ctrl-Z stops the process, but not between what was sent and its commit.

@@ -55,6 +55,8 @@ pub(super) struct Loop<P> {
     waiting: BTreeMap<JobId, AbortHandle>,
     /// What the kernel sends.
     signals: Signals,
+    /// Whether the engine was asked something since the last frame.
+    asked: bool,
     /// Whether something may look different.
     dirty: bool,
     /// Whether every cell is to be written.
@@ -97,6 +99,7 @@ impl<P: Port> Loop<P> {
             tell,
             waiting: BTreeMap::new(),
             signals,
+            asked: false,
             dirty: true,
             anew: true,
         })
@@ -110,6 +113,10 @@ impl<P: Port> Loop<P> {
                 if let Some(code) = self.answer(message).await? {
                     return Ok(code);
                 }
+            }
+            if std::mem::take(&mut self.asked) {
+                // The engine shares this thread: what it was asked is under way while this draws.
+                tokio::task::yield_now().await;
             }
             self.draw();
             messages = self.wait().await;
@@ -152,6 +159,7 @@ impl<P: Port> Loop<P> {
     /// Gives an operation to the engine and brings its events here. One that ends without an
     /// answer is answered for, so that no job stays open.
     fn submit(&mut self, job: JobId, operation: Operation) {
+        self.asked = true;
         let mut events = self.port.submit(operation);
         let tell = self.tell.clone();
         let waiting = tokio::spawn(async move {
