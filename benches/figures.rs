@@ -2,7 +2,8 @@
 //! wake-ups and memory, with one, a thousand and a hundred thousand saved credentials; then keys
 //! while a thousand access tests run, and a countdown.
 //!
-//! `cargo bench --bench figures` prints a table. Counts are the same on a busy machine; the times
+//! `cargo bench --bench figures` prints a table; `-- table`, `-- countdown` and `-- tests` print a
+//! part of it. Counts are the same on a busy machine; the times
 //! in it are not, and are there to compare columns with each other alone.
 #![expect(clippy::expect_used, clippy::panic, reason = "a figure that can't be taken is the end")]
 
@@ -49,19 +50,27 @@ type Figure = (String, &'static str, String);
 
 #[expect(clippy::print_stdout, reason = "the table is what this program is for")]
 fn main() {
-    let columns: Vec<_> = SIZES.into_iter().map(|size| taken(&home(size), size)).collect();
+    let part = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let wanted = |name: &str| part.as_ref().is_none_or(|part| part == name);
     let line = |what: &str, values: &[&str], goal: &str| {
         let values: Vec<_> = values.iter().map(|value| format!("{value:>10}")).collect();
         println!("{what:<36} {}   {goal}", values.join(" "));
     };
-    let sizes = SIZES.map(|size| size.to_string());
-    line("saved credentials", &sizes.each_ref().map(String::as_str), "goal");
-    for (row, (what, goal, _)) in columns[0].iter().enumerate() {
-        let values: Vec<_> = columns.iter().map(|column| column[row].2.as_str()).collect();
-        line(what, &values, goal);
+    if wanted("table") {
+        let columns: Vec<_> = SIZES.into_iter().map(|size| taken(&home(size), size)).collect();
+        let sizes = SIZES.map(|size| size.to_string());
+        line("saved credentials", &sizes.each_ref().map(String::as_str), "goal");
+        for (row, (what, goal, _)) in columns[0].iter().enumerate() {
+            let values: Vec<_> = columns.iter().map(|column| column[row].2.as_str()).collect();
+            line(what, &values, goal);
+        }
     }
-    for (what, goal, value) in countdown().into_iter().chain(under_tests()) {
-        line(&what, &[&value], goal);
+    let parts: [(&str, fn() -> Vec<Figure>); 2] =
+        [("countdown", countdown), ("tests", under_tests)];
+    for (_, figures) in parts.into_iter().filter(|(name, _)| wanted(name)) {
+        for (what, goal, value) in figures() {
+            line(&what, &[&value], goal);
+        }
     }
 }
 
@@ -79,12 +88,11 @@ fn countdown() -> Vec<Figure> {
     let (bytes, switches) = (console.received(), wake_ups(&console));
     std::thread::park_timeout(Duration::from_secs(60 * minutes));
     let bytes = u64::try_from(console.received() - bytes).expect("few bytes");
-    // Each turn of the loop writes, and so wakes the thread that writes and then itself again.
     let switches = wake_ups(&console) - switches;
     end(console);
     vec![
         ("countdown for a minute, bytes".to_owned(), "60", (bytes / minutes).to_string()),
-        ("countdown for a minute, switches".to_owned(), "3", (switches / minutes).to_string()),
+        ("countdown for a minute, wake-ups".to_owned(), "1", (switches / minutes).to_string()),
     ]
 }
 
@@ -197,6 +205,7 @@ fn taken(home: &Home, size: usize) -> Vec<Figure> {
     figures.extend(screen(home, size, (200, 50), "5,600"));
     let mut console = Console::start(&home.command(&[]));
     console.shows("org-000000");
+    console.hides("reading the");
     rest(&console);
     figures.extend(memory(&console));
     figures.extend(idle(&console));
@@ -223,6 +232,7 @@ fn screen(home: &Home, size: usize, cells: (u16, u16), goal: &'static str) -> Ve
     let mut console = Console::sized(&home.command(&[]), cells.0, cells.1);
     console.shows("org-000000");
     let time = started.elapsed();
+    console.hides("reading the");
     rest(&console);
     let named = |what: &str| format!("{}x{} {what}", cells.0, cells.1);
     let mut figures = vec![

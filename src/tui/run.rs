@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{stdin, stdout};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ratatui::Terminal;
 use rustix::process::Signal as Posix;
@@ -31,6 +31,10 @@ const ROOM: usize = 256;
 /// Longest wait for a terminal that does not read, at the end and before a stop.
 const LAST_WRITE: Duration = Duration::from_millis(250);
 
+/// Longest wait of the first frame for the first rows: nearly always it has them then, and is the
+/// only one.
+const FIRST_FRAME: Duration = Duration::from_millis(50);
+
 /// The loop's own things.
 pub(super) struct Loop<P> {
     /// Who answers operations.
@@ -57,6 +61,8 @@ pub(super) struct Loop<P> {
     signals: Signals,
     /// Whether the engine was asked something since the last frame.
     asked: bool,
+    /// When the first frame is drawn without rows; `None` once it was drawn.
+    first_frame: Option<Instant>,
     /// Whether something may look different.
     dirty: bool,
     /// Whether every cell is to be written.
@@ -100,6 +106,7 @@ impl<P: Port> Loop<P> {
             waiting: BTreeMap::new(),
             signals,
             asked: false,
+            first_frame: Some(Instant::now() + FIRST_FRAME),
             dirty: true,
             anew: true,
         })
@@ -195,6 +202,12 @@ impl<P: Port> Loop<P> {
         if !self.writer.is_free() || !(self.dirty || self.writer.has_ahead()) {
             return;
         }
+        if let Some(at) = self.first_frame {
+            if !self.model.dashboard.is_loaded() && Instant::now() < at {
+                return;
+            }
+            self.first_frame = None;
+        }
         let size = self.model.size;
         let known = self.screen.size().map(|known| (known.width, known.height));
         let Ok(known) = known;
@@ -217,6 +230,8 @@ impl<P: Port> Loop<P> {
     async fn wait(&mut self) -> Vec<Message> {
         let now = (self.settings.clock)();
         let deadline = self.model.next_deadline().map(|at| at.since(now));
+        let first_frame = self.first_frame.map(|at| at.saturating_duration_since(Instant::now()));
+        let deadline = deadline.into_iter().chain(first_frame).min();
         let first = tokio::select! {
             biased;
             signal = self.signals.next() => Self::signaled(signal),
