@@ -65,12 +65,10 @@ fn main() {
             line(what, &values, goal);
         }
     }
-    let parts: [(&str, fn() -> Vec<Figure>); 2] =
-        [("countdown", countdown), ("tests", under_tests)];
-    for (_, figures) in parts.into_iter().filter(|(name, _)| wanted(name)) {
-        for (what, goal, value) in figures() {
-            line(&what, &[&value], goal);
-        }
+    let countdown = if wanted("countdown") { countdown() } else { Vec::new() };
+    let tests = if wanted("tests") { under_tests() } else { Vec::new() };
+    for (what, goal, value) in countdown.into_iter().chain(tests) {
+        line(&what, &[&value], goal);
     }
 }
 
@@ -154,7 +152,7 @@ fn home_with_tokens(simulator: &Simulator) -> Home {
 
 /// The time from a cursor key to the cursor in its row: down with an even number, else up.
 fn cursor(console: &mut Console, key: usize, row: u16) -> Duration {
-    let down = key % 2 == 0;
+    let down = key.is_multiple_of(2);
     let sent = Instant::now();
     console.press(if down { "j" } else { "k" });
     loop {
