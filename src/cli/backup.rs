@@ -178,7 +178,7 @@ fn confirm(facts: &BackupFacts, confirmed: Option<&str>, output: Output) -> Resu
                 held(backup)
             ));
             let prompt = format!("Type {name} to restore: ");
-            signals::runtime(1)?.block_on(visible(&prompt))?
+            signals::runtime()?.block_on(visible(&prompt))?
         }
         None => {
             return Err(refused(

@@ -51,7 +51,7 @@ impl Context {
                 Event::Progress(Progress::Waiting) => {
                     self.output.say("waiting for another process that works on it");
                 }
-                Event::Progress(_) => {}
+                Event::Progress(_) | Event::FirstRows(_) => {}
                 Event::Done(result) => return result,
             }
         }

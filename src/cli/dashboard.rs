@@ -11,10 +11,6 @@ use crate::tui::{self, Demo, Port};
 use super::output::{Done, Ended};
 use super::signals;
 
-/// Worker threads of the engine beside the dashboard's own: what could block one (the disk, the
-/// opening of the key, a look-up of a name) has threads of its own.
-const WORKERS: usize = 1;
-
 /// The engine in this process, as the dashboard sees it.
 struct InProcess(Arc<Engine>);
 
@@ -26,7 +22,7 @@ impl Port for InProcess {
 
 /// Opens the dashboard on the real store.
 pub(crate) fn run(settings: Settings) -> Done {
-    let runtime = signals::runtime(WORKERS)?;
+    let runtime = signals::runtime()?;
     let result = runtime.block_on(async {
         let engine = Engine::open(settings).map_err(Failure::from)?;
         show(engine, None).await

@@ -39,7 +39,7 @@ pub(crate) fn run(linear: bool, output: Output) -> Done {
         .into());
     }
     let home = ThrowAwayHome::make()?;
-    let runtime = signals::runtime(signals::WORKERS)?;
+    let runtime = simulate::runtime()?;
     let result = runtime.block_on(async {
         let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
         let simulator = simulate::start(Options { listen }).await?;

@@ -15,8 +15,8 @@ use crate::platform::terminal::FormerModes;
 
 use super::output::{Done, Ended};
 
-/// Worker threads of an engine that shares them with nobody's screen.
-pub(crate) const WORKERS: usize = 2;
+/// So many steps of the engine's tasks at most before the screen has its turn again.
+const STEPS: u32 = 8;
 /// Longest wait for an exchange after a signal: its own deadline and the commit.
 const LAST_EXCHANGE: Duration = Duration::from_secs(25);
 
@@ -29,7 +29,7 @@ pub(crate) fn block_on<F: Future<Output = Done>>(
     settings: Settings,
     command: impl FnOnce(Arc<Engine>) -> F,
 ) -> Done {
-    let runtime = runtime(WORKERS)?;
+    let runtime = runtime()?;
     let modes = FormerModes::of_now();
     let result = runtime.block_on(async {
         let ended = ended_by_signal();
@@ -62,11 +62,13 @@ pub(crate) async fn close(engine: &Engine) {
     }
 }
 
-/// The runtime, with so many threads beside the one that called. From here on a file that may not
-/// grow any more (`ulimit -f`) is an error of the write and not the end of the process.
-pub(crate) fn runtime(workers: usize) -> Result<tokio::runtime::Runtime, Ended> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
+/// The runtime of an engine: the thread that calls, and no other. What could hold it up (the disk,
+/// the opening of the key, the system's certificates, the look-up of a name) has threads of its
+/// own. From here on a file that may not grow any more (`ulimit -f`) is an error of the write and
+/// not the end of the process.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Ended> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().event_interval(STEPS).build()?;
     {
         let _within = runtime.enter();
         // The handler stays when the stream of its signals is dropped.

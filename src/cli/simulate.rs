@@ -9,10 +9,18 @@ use super::args::Simulate;
 use super::output::{Done, Ended, Output};
 use super::signals;
 
+/// Threads of the simulated Salesforce, so that it is no slower than those who ask it.
+const WORKERS: usize = 2;
+
+/// The runtime of a simulated Salesforce.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Ended> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?)
+}
+
 /// Serves until a signal.
 pub(crate) fn run(simulate: &Simulate, output: Output) -> Done {
     let options = Options { listen: simulate.listen };
-    let runtime = signals::runtime(signals::WORKERS)?;
+    let runtime = runtime()?;
     runtime.block_on(async {
         let ended = signals::ended_by_signal();
         let simulator = start(options).await?;

@@ -19,7 +19,7 @@ use std::cmp::Ordering;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::credential::Credential;
-use crate::domain::name::{Address, Environment};
+use crate::domain::name::{Address, ConnectionName, Environment};
 pub(crate) use reader::{Details, Row};
 use words::Words;
 
@@ -106,9 +106,11 @@ impl Packed {
     /// Puts them in the order of their addresses.
     pub(crate) fn sort(&mut self) {
         let mut starts = std::mem::take(&mut self.starts);
-        let place = |start: &u32| self.row_at(*start).map(|row| (row.name, row.environment));
-        if !starts.is_sorted_by_key(place) {
-            starts.sort_unstable_by(|a, b| place(a).cmp(&place(b)));
+        let place = |start: u32| {
+            self.row_at(start).map_or(("", Environment::Production), |row| row.place())
+        };
+        if !starts.is_sorted_by(|a, b| order(place(*a), place(*b)).is_le()) {
+            starts.sort_unstable_by(|a, b| order(place(*a), place(*b)));
         }
         self.starts = starts;
     }
@@ -119,13 +121,18 @@ impl Packed {
         self.starts.shrink_to_fit();
     }
 
+    /// Whether the last one is of a connection of this name.
+    pub(crate) fn ends_with(&self, name: &ConnectionName) -> bool {
+        let last = self.len().checked_sub(1).and_then(|index| self.row(index));
+        last.is_some_and(|row| row.name == name.as_str())
+    }
+
     /// Where the one of this address is, or would be; they have to be in the order of their
     /// addresses.
     pub(crate) fn find(&self, address: &Address) -> Result<usize, usize> {
-        let wanted: (&str, Environment) = (address.name.as_str(), address.environment);
+        let wanted = (address.name.as_str(), address.environment);
         self.starts.binary_search_by(|start| {
-            self.row_at(*start)
-                .map_or(Ordering::Less, |row| (row.name, row.environment).cmp(&wanted))
+            self.row_at(*start).map_or(Ordering::Less, |row| order(row.place(), wanted))
         })
     }
 
@@ -174,6 +181,12 @@ impl Packed {
         }
         (self.bytes, self.starts, self.waste) = (bytes, starts, 0);
     }
+}
+
+/// Names are unique without regard to case, and stand in that order.
+fn order(one: (&str, Environment), other: (&str, Environment)) -> Ordering {
+    let names = one.0.bytes().map(|byte| byte.to_ascii_lowercase());
+    names.cmp(other.0.bytes().map(|byte| byte.to_ascii_lowercase())).then(one.1.cmp(&other.1))
 }
 
 impl FromIterator<Credential> for Packed {

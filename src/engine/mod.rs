@@ -19,6 +19,7 @@ mod exchange;
 mod inbox;
 mod key_folder;
 mod keyring;
+mod list;
 mod lock;
 mod open;
 pub(crate) mod operation;
@@ -47,7 +48,6 @@ use crate::config::locations::Locations;
 use crate::config::settings::Config;
 use crate::domain::audit::{AuditEntry, AuditEvent};
 use crate::domain::credential::Credential;
-use crate::domain::packed::Packed;
 use crate::domain::record::RecordId;
 use crate::domain::text;
 use crate::net::{self, HttpClient};
@@ -225,7 +225,7 @@ impl Engine {
             }
             Operation::Index => {
                 self.heal_all().await?;
-                self.index().await
+                self.index(reporter).await
             }
             Operation::Show(selection) => {
                 self.heal_all().await?;
@@ -264,38 +264,6 @@ impl Engine {
             Operation::Adopt(reason) => self.adopt(reason).await,
             Operation::LeaveToCopy(reason) => self.leave_to_copy(reason).await,
         }
-    }
-
-    async fn list(&self) -> Result<Outcome, Error> {
-        let rows = self.store.call(|store| store.credentials()).await?;
-        let mut credentials = Vec::with_capacity(rows.len());
-        for row in rows {
-            credentials.push(self.with_dead_refresh_seen(row).await.credential);
-        }
-        Ok(Outcome::Credentials(credentials))
-    }
-
-    /// Packs them one by one as the store reads them, so that there is never a list of them whole.
-    async fn index(&self) -> Result<Outcome, Error> {
-        let look = |store: &mut Store| {
-            let (mut packed, mut open) = (Packed::default(), Vec::new());
-            store.each_credential(|row| match row.credential.intent {
-                Some(_) => open.push(row),
-                None => packed.push(&row.credential),
-            })?;
-            store.release_memory()?;
-            packed.sort();
-            packed.shrink();
-            Ok((packed, open))
-        };
-        let (mut packed, open) = self.store.call(look).await?;
-        for row in open {
-            let credential = self.with_dead_refresh_seen(row).await.credential;
-            if let Err(place) = packed.find(&credential.address) {
-                packed.insert(place, &credential);
-            }
-        }
-        Ok(Outcome::Index(packed))
     }
 
     async fn history(&self, selection: &Selection) -> Result<Outcome, Error> {

@@ -14,7 +14,8 @@ use crate::engine::sensitive::Sensitive;
 pub(crate) enum Operation {
     /// All credentials, by name. Answers [`super::Outcome::Credentials`].
     List,
-    /// All credentials, by address, packed. Answers [`super::Outcome::Index`].
+    /// All credentials, by address, packed. Answers [`super::Outcome::Index`]; of very many the
+    /// first rows are told before.
     Index,
     /// One credential. Answers [`super::Outcome::Credential`].
     Show(Selection),

@@ -75,10 +75,6 @@ pub(crate) enum Progress {
 
 /// One step of an operation's answer; the last is always `Done`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "few of them live at once, and the last is the large one"
-)]
 pub(crate) enum Event {
     /// What is going on.
     Progress(Progress),
@@ -86,6 +82,8 @@ pub(crate) enum Event {
     Note(String),
     /// Something that must not be overlooked: it fills the screen until it is over.
     Alarm(String),
+    /// How a long list begins, while the rest of it is read; connections are in it whole.
+    FirstRows(Packed),
     /// The end.
     Done(Result<Outcome, Failure>),
 }

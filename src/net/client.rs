@@ -3,17 +3,18 @@
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hyper_util::client::proxy::matcher::Matcher;
-use reqwest::Client;
 use reqwest::header::{
     ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
 };
+use reqwest::{Client, ClientBuilder};
 use rustls::ClientConfig;
 use rustls_platform_verifier::BuilderVerifierExt;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Mutex;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -194,7 +195,7 @@ impl HttpClient {
         let (url, mut context) = self.admit(&request)?;
         context.proxy = through(&url).as_ref().map(Proxy::shown);
         let way = Way { loopback: is_loopback(&url), plain: url.scheme() == "http" };
-        let client = self.client(way).map_err(|error| {
+        let client = self.client(way).await.map_err(|error| {
             let why =
                 std::error::Error::source(&error).map_or_else(String::new, ToString::to_string);
             context.unsent(TransportFailure::Tls(TlsProblem::Other, text::clean(&why)))
@@ -241,18 +242,21 @@ impl HttpClient {
         Ok((url, context))
     }
 
-    /// The client for a way; made once.
-    fn client(&self, way: Way) -> reqwest::Result<Client> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The client for a way; made once. Reading the system's certificates takes tens of
+    /// milliseconds, so it is done beside the event loop.
+    async fn client(&self, way: Way) -> reqwest::Result<Client> {
+        let mut clients = self.clients.lock().await;
         if let Some((_, client)) = clients.iter().find(|(known, _)| *known == way) {
             return Ok(client.clone());
         }
-        let client = self.build(way)?;
+        let builder = self.builder(way);
+        let client =
+            if way.plain { builder.build() } else { run_blocking(|| builder.build()).await }?;
         clients.push((way, client.clone()));
         Ok(client)
     }
 
-    fn build(&self, way: Way) -> reqwest::Result<Client> {
+    fn builder(&self, way: Way) -> ClientBuilder {
         let mut builder = Client::builder()
             .user_agent(self.user_agent.clone())
             .redirect(reqwest::redirect::Policy::none())
@@ -268,7 +272,7 @@ impl HttpClient {
         if way.plain {
             builder = builder.tls_certs_only([]);
         }
-        builder.build()
+        builder
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{stdin, stdout};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ratatui::Terminal;
 use rustix::process::Signal as Posix;
@@ -31,6 +31,10 @@ const ROOM: usize = 256;
 /// Longest wait for a terminal that does not read, at the end and before a stop.
 const LAST_WRITE: Duration = Duration::from_millis(250);
 
+/// Longest wait of the first frame for the first rows: nearly always it has them then, and is the
+/// only one.
+const FIRST_FRAME: Duration = Duration::from_millis(50);
+
 /// The loop's own things.
 pub(super) struct Loop<P> {
     /// Who answers operations.
@@ -55,6 +59,10 @@ pub(super) struct Loop<P> {
     waiting: BTreeMap<JobId, AbortHandle>,
     /// What the kernel sends.
     signals: Signals,
+    /// Whether the engine was asked something since the last frame.
+    asked: bool,
+    /// When the first frame is drawn without rows; `None` once it was drawn.
+    first_frame: Option<Instant>,
     /// Whether something may look different.
     dirty: bool,
     /// Whether every cell is to be written.
@@ -97,6 +105,8 @@ impl<P: Port> Loop<P> {
             tell,
             waiting: BTreeMap::new(),
             signals,
+            asked: false,
+            first_frame: Some(Instant::now() + FIRST_FRAME),
             dirty: true,
             anew: true,
         })
@@ -110,6 +120,10 @@ impl<P: Port> Loop<P> {
                 if let Some(code) = self.answer(message).await? {
                     return Ok(code);
                 }
+            }
+            if std::mem::take(&mut self.asked) {
+                // The engine shares this thread: what it was asked is under way while this draws.
+                tokio::task::yield_now().await;
             }
             self.draw();
             messages = self.wait().await;
@@ -152,6 +166,7 @@ impl<P: Port> Loop<P> {
     /// Gives an operation to the engine and brings its events here. One that ends without an
     /// answer is answered for, so that no job stays open.
     fn submit(&mut self, job: JobId, operation: Operation) {
+        self.asked = true;
         let mut events = self.port.submit(operation);
         let tell = self.tell.clone();
         let waiting = tokio::spawn(async move {
@@ -187,6 +202,12 @@ impl<P: Port> Loop<P> {
         if !self.writer.is_free() || !(self.dirty || self.writer.has_ahead()) {
             return;
         }
+        if let Some(at) = self.first_frame {
+            if !self.model.dashboard.is_loaded() && Instant::now() < at {
+                return;
+            }
+            self.first_frame = None;
+        }
         let size = self.model.size;
         let known = self.screen.size().map(|known| (known.width, known.height));
         let Ok(known) = known;
@@ -209,6 +230,8 @@ impl<P: Port> Loop<P> {
     async fn wait(&mut self) -> Vec<Message> {
         let now = (self.settings.clock)();
         let deadline = self.model.next_deadline().map(|at| at.since(now));
+        let first_frame = self.first_frame.map(|at| at.saturating_duration_since(Instant::now()));
+        let deadline = deadline.into_iter().chain(first_frame).min();
         let first = tokio::select! {
             biased;
             signal = self.signals.next() => Self::signaled(signal),

@@ -2,19 +2,25 @@
 //! nothing is asked of one: size and cursor are what we know ourselves.
 //!
 //! Two things make it ours rather than ratatui's own backend: a frame costs what differs and no
-//! more (the cursor's style, place and visibility are remembered), and rows that fill the width
-//! are left to the terminal to wrap, so that its selection takes a long address as one line.
+//! more (the cells are remembered, and the cursor's style, place and visibility), and rows that
+//! fill the width are left to the terminal to wrap, so that its selection takes a long address as
+//! one line.
 
 use std::convert::Infallible;
 
 use ratatui::backend::{Backend, ClearType, WindowSize};
-use ratatui::buffer::Cell;
-use ratatui::layout::{Position, Size};
+use ratatui::buffer::{Buffer, Cell};
+use ratatui::layout::{Position, Rect, Size};
 use ratatui::style::{Color, Modifier};
 
 /// From this size on, in bytes, a frame is announced as one (synchronized update), so that a
 /// terminal shows it at once. A smaller one fits into a packet and is shown at once anyway.
 const ANNOUNCED: usize = 512;
+
+/// A step over so many cells is longer than the cells themselves.
+const STEP: u16 = 3;
+/// From so many blanks on, erasing to the end of the row is shorter than they are.
+const ERASED: usize = 4;
 
 /// The look of the cells that are written now.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,12 +36,38 @@ struct Pen {
 /// The pen that `ESC [ m` gives.
 const PLAIN: Pen = Pen { fg: Color::Reset, bg: Color::Reset, modifier: Modifier::empty() };
 
+impl Pen {
+    /// The pen of a cell.
+    fn of(cell: &Cell) -> Self {
+        Self { fg: cell.fg, bg: cell.bg, modifier: cell.modifier }
+    }
+
+    /// Whether a cell looks the same when this pen writes it.
+    fn writes(self, cell: &Cell) -> bool {
+        cell.symbol().len() == 1
+            && (Self::of(cell) == self || (is_blank(cell) && self.leaves_blanks()))
+    }
+
+    /// Whether a blank shows nothing of it.
+    fn leaves_blanks(self) -> bool {
+        let seen = Modifier::UNDERLINED | Modifier::REVERSED;
+        self.bg == Color::Reset && !self.modifier.intersects(seen)
+    }
+}
+
+/// Whether a cell is as an erased one is.
+fn is_blank(cell: &Cell) -> bool {
+    cell.symbol() == " " && Pen::of(cell) == PLAIN
+}
+
 /// A terminal of a given size whose bytes stay in memory until they are taken.
 pub(crate) struct Screen {
     /// What is not taken yet.
     bytes: Vec<u8>,
     /// Of the terminal.
     size: Size,
+    /// What its cells are when the bytes are written.
+    cells: Buffer,
     /// Where the terminal's cursor is; `None` when that is not known. A column equal to the
     /// width means that the terminal wraps at the next character.
     at: Option<Position>,
@@ -49,12 +81,14 @@ impl Screen {
     /// A terminal of which nothing is known but its size.
     pub(crate) fn new(width: u16, height: u16) -> Self {
         let size = Size { width, height };
-        Self { bytes: Vec::new(), size, at: None, shown: None, pen: PLAIN }
+        let cells = Buffer::empty(Rect::from((Position::ORIGIN, size)));
+        Self { bytes: Vec::new(), size, cells, at: None, shown: None, pen: PLAIN }
     }
 
     /// The terminal has another size.
     pub(crate) fn resize(&mut self, width: u16, height: u16) {
         self.size = Size { width, height };
+        self.cells = Buffer::empty(Rect::from((Position::ORIGIN, self.size)));
         self.forget();
     }
 
@@ -91,6 +125,30 @@ impl Screen {
             _ => self.push(&format!("\x1b[{};{}H", y + 1, x + 1)),
         }
         self.at = Some(Position { x, y });
+    }
+
+    /// Goes to a cell that is to be written with this pen; where that is shorter, over the cells
+    /// between by writing them again.
+    fn advance(&mut self, x: u16, y: u16, pen: Pen) {
+        if let Some(at) = self.at.filter(|at| at.y == y && at.x < x && x - at.x <= STEP) {
+            let between = |x| self.cells.cell((x, y));
+            if (at.x..x).all(|x| between(x).is_some_and(|cell| self.pen.writes(cell))) {
+                let text: String = (at.x..x).filter_map(between).map(Cell::symbol).collect();
+                self.push(&text);
+                self.at = Some(Position { x, y });
+            }
+        }
+        self.go(x, y);
+        self.take_pen(pen);
+    }
+
+    /// How many of these changes the erasing of the rest of the row makes; 0 where it would take
+    /// something away or is no shorter.
+    fn erases(&self, changes: &[Position]) -> usize {
+        let Some(first) = changes.first() else { return 0 };
+        let count = changes.iter().take_while(|change| change.y == first.y).count();
+        let blank = |x| self.cells.cell((x, first.y)).is_some_and(is_blank);
+        if count >= ERASED && (first.x..self.size.width).all(blank) { count } else { 0 }
     }
 
     fn take_pen(&mut self, pen: Pen) {
@@ -153,10 +211,26 @@ impl Backend for Screen {
     where
         I: Iterator<Item = (u16, u16, &'a Cell)>,
     {
+        let mut changes = Vec::new();
         for (x, y, cell) in content {
-            self.go(x, y);
-            self.take_pen(Pen { fg: cell.fg, bg: cell.bg, modifier: cell.modifier });
+            if let Some(known) = self.cells.cell_mut((x, y)) {
+                known.clone_from(cell);
+                changes.push(Position { x, y });
+            }
+        }
+        let mut done = 0;
+        while let Some(&Position { x, y }) = changes.get(done) {
+            let erased = self.erases(&changes[done..]);
+            if erased > 0 {
+                self.advance(x, y, PLAIN);
+                self.push("\x1b[K");
+                done += erased;
+                continue;
+            }
+            let cell = self.cells.cell((x, y)).cloned().unwrap_or_default();
+            self.advance(x, y, Pen::of(&cell));
             self.print(cell.symbol());
+            done += 1;
         }
         self.take_pen(PLAIN);
         Ok(())
@@ -195,6 +269,7 @@ impl Backend for Screen {
     fn clear_region(&mut self, _: ClearType) -> Result<(), Infallible> {
         // The whole screen is ours, and nobody asks for less. What was to be drawn before is gone.
         self.bytes.clear();
+        self.cells.reset();
         self.shown = None;
         self.push("\x1b[m\x1b[H\x1b[2J");
         self.pen = PLAIN;
@@ -216,120 +291,4 @@ impl Backend for Screen {
 }
 
 #[cfg(test)]
-mod tests {
-    use ratatui::Terminal;
-
-    use super::*;
-    use crate::domain::time::UnixMillis;
-    use crate::engine::sensitive::Sensitive;
-    use crate::tui::input::Key;
-    use crate::tui::message::Message;
-    use crate::tui::model::tests::{in_setup, loaded, sized};
-    use crate::tui::model::{Model, sample};
-    use crate::tui::view::view;
-
-    /// Draws a frame and gives its bytes.
-    fn frame(terminal: &mut Terminal<Screen>, model: &Model) -> Vec<u8> {
-        terminal.draw(|frame| view(model, frame)).unwrap();
-        terminal.backend_mut().take()
-    }
-
-    fn first(model: &Model) -> (Terminal<Screen>, Vec<u8>) {
-        let screen = Screen::new(model.size.width, model.size.height);
-        let mut terminal = Terminal::new(screen).unwrap();
-        terminal.clear().unwrap();
-        let bytes = frame(&mut terminal, model);
-        (terminal, bytes)
-    }
-
-    /// What a terminal shows that got these bytes.
-    fn shown(model: &Model, frames: &[Vec<u8>]) -> vt100::Parser {
-        let [rows, columns] =
-            [model.size.height, model.size.width].map(|cells| cells.try_into().unwrap());
-        let mut parser = vt100::Parser::new(rows, columns, 0);
-        for bytes in frames {
-            parser.process(bytes);
-        }
-        parser
-    }
-
-    fn press(model: &mut Model, key: Key) {
-        model.update(Message::Key(key), sample::NOW);
-    }
-
-    #[test]
-    fn the_first_frame_keeps_to_its_bytes() {
-        for (width, height, most) in [(80, 24, 2_600), (200, 50, 5_600)] {
-            let model = sized(loaded(sample::numbered(1_000)), width, height);
-            let (_, bytes) = first(&model);
-            println!("first frame {width}x{height}: {} bytes", bytes.len());
-            assert!(bytes.len() <= most, "{width}x{height}: {} bytes", bytes.len());
-        }
-    }
-
-    #[test]
-    fn a_cursor_key_costs_two_cells_at_any_width() {
-        for (width, height) in [(40, 12), (80, 24), (200, 50)] {
-            let mut model = sized(loaded(sample::many()), width, height);
-            let (mut terminal, _) = first(&model);
-            press(&mut model, Key::Down);
-            let moved = frame(&mut terminal, &model);
-            println!("cursor key {width}x{height}: {} bytes", moved.len());
-            assert!(moved.len() <= 48, "{width}x{height}: {} bytes", moved.len());
-            let later = UnixMillis(sample::NOW.0 + 200);
-            model.update(Message::Deadline, later);
-            let panel = frame(&mut terminal, &model);
-            println!("panel {width}x{height}: {} bytes", panel.len());
-            assert!(panel.len() <= 400, "{width}x{height}: {} bytes", panel.len());
-            assert_eq!(frame(&mut terminal, &model), b"");
-        }
-    }
-
-    #[test]
-    fn a_terminal_shows_what_the_cells_say_after_any_number_of_frames() {
-        let mut model = loaded(sample::many());
-        let (mut terminal, bytes) = first(&model);
-        let mut frames = vec![bytes];
-        let keys = ["j", "j", "/", "b", "i", "l", "?", "j"];
-        for key in keys.iter().map(|key| Key::Char(key.chars().next().unwrap())) {
-            press(&mut model, key);
-            frames.push(frame(&mut terminal, &model));
-            let parser = shown(&model, &frames);
-            let mut fresh =
-                ratatui::Terminal::new(ratatui::backend::TestBackend::new(80, 24)).unwrap();
-            fresh.draw(|frame| view(&model, frame)).unwrap();
-            for y in 0..24 {
-                for x in 0..80 {
-                    let cell = parser.screen().cell(y, x).unwrap().contents();
-                    let cell = if cell.is_empty() { " " } else { cell };
-                    assert_eq!(cell, fresh.backend().buffer()[(x, y)].symbol(), "{x},{y} {key:?}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn the_plain_view_is_one_line_for_a_selection_by_hand() {
-        let mut model = in_setup();
-        press(&mut model, Key::Char('v'));
-        let (_, bytes) = first(&model);
-        let parser = shown(&model, &[bytes]);
-        let rows: Vec<String> = parser.screen().rows(0, 80).collect();
-        assert!(parser.screen().row_wrapped(0) && parser.screen().row_wrapped(1));
-        let url = rows.join("").split("select the address").next().unwrap().trim().to_owned();
-        assert!(
-            url.starts_with("https://acme.my.salesforce.com/") && url.ends_with("prompt=login")
-        );
-    }
-
-    #[test]
-    fn nothing_that_was_pasted_is_ever_written() {
-        let mut model = in_setup();
-        let (mut terminal, _) = first(&model);
-        let secret =
-            "https://login.salesforce.com/services/oauth2/success?code=aPrxCanaryCanary&state=s";
-        model.update(Message::Paste(Sensitive::new(secret.into())), sample::NOW);
-        let bytes = String::from_utf8(frame(&mut terminal, &model)).unwrap();
-        assert!(bytes.contains("code received") && !bytes.contains("Canary"), "{bytes}");
-    }
-}
+mod tests;

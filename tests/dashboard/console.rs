@@ -115,7 +115,7 @@ impl Console {
     /// as one paste with it.
     #[track_caller]
     pub fn key(&mut self, key: &str) {
-        let before = self.line().bytes.len();
+        let before = self.received();
         self.press(key);
         self.await_bytes("the answer to a key", |bytes| bytes.len() > before);
     }
@@ -166,6 +166,11 @@ impl Console {
     /// All bytes that came so far.
     pub fn bytes(&self) -> Vec<u8> {
         self.line().bytes.clone()
+    }
+
+    /// How many bytes came so far.
+    pub fn received(&self) -> usize {
+        self.line().bytes.len()
     }
 
     /// All bytes that came so far, as text.

@@ -55,6 +55,27 @@ fn nothing_is_asked_of_a_terminal_and_nothing_is_waited_for() {
 }
 
 #[test]
+fn a_long_list_comes_whole_in_the_order_of_its_names_and_four_threads_are_enough() {
+    let home = Home::new();
+    let line = |number: usize| {
+        let name = if number.is_multiple_of(2) { "org" } else { "ORG" };
+        format!(
+            r#"{{"name":"{name}-{number:03}","environment":"production","org_id":"00D5g00000Abc1X","user_id":"0055g00000FgHiJ"}}"#
+        )
+    };
+    let lines: Vec<_> = (0..300).map(line).collect();
+    home.orgkey_with(&["save", "--from", "-"], &lines.join("\n")).ok();
+    let mut console = Console::start(&home.command(&[]));
+    console.shows("300 credentials");
+    assert!(console.cursor_row().contains("org-000"), "{}", console.cursor_row());
+    assert_eq!(console.status("Threads"), "4");
+    console.key_for("j", "> ORG-001");
+    console.key_for("G", "> ORG-299");
+    console.press("q");
+    console.ended();
+}
+
+#[test]
 fn every_end_gives_the_terminal_back() {
     let home = home_with_one();
     let ends =

@@ -70,6 +70,11 @@ impl<'a> Row<'a> {
         Some(Self { name, environment, standing, flags, test_outcome, record, after_name: reader })
     }
 
+    /// What its place among others follows from.
+    pub(super) fn place(&self) -> (&'a str, Environment) {
+        (self.name, self.environment)
+    }
+
     /// Connection and environment.
     pub(crate) fn address(&self) -> Option<Address> {
         let name = ConnectionName::parse(self.name).ok()?;

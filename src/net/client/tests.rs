@@ -1,7 +1,7 @@
 //! The client against raw sockets on loopback.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -264,7 +264,7 @@ async fn a_host_outside_the_policy_is_refused_before_any_socket() {
         assert!(!error.sent);
     }
     assert_eq!(server.connections(), 0);
-    assert!(strict.clients.lock().unwrap().is_empty(), "no client was even made");
+    assert!(strict.clients.lock().await.is_empty(), "no client was even made");
 }
 
 #[tokio::test]

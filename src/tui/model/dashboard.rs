@@ -48,8 +48,10 @@ impl Order {
 /// The list of credentials.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Dashboard {
-    /// All, by address; `None` until the first answer.
+    /// By address; `None` until the first answer.
     credentials: Option<Packed>,
+    /// Whether they are all there are, and not only the first of them.
+    whole: bool,
     /// Indices of those shown, in the order shown.
     shown: Vec<u32>,
     /// Index into `shown`.
@@ -100,6 +102,15 @@ pub(crate) struct Counts {
 }
 
 impl Dashboard {
+    /// Shows how the list begins while the rest of it is read; a list that is there already is
+    /// the better one.
+    pub(crate) fn begin(&mut self, credentials: Packed, now: UnixMillis) {
+        if self.credentials.is_none() {
+            self.credentials = Some(credentials);
+            self.arrange(None, now);
+        }
+    }
+
     /// Takes a fresh list over. The cursor stays on its credential.
     pub(crate) fn replace(&mut self, credentials: Packed, now: UnixMillis) {
         let there = |address: &Address| credentials.find(address).is_ok();
@@ -107,6 +118,7 @@ impl Dashboard {
         self.anchor = self.anchor.take().filter(there);
         let kept = self.selected_address();
         self.credentials = Some(credentials);
+        self.whole = true;
         self.arrange(kept.as_ref(), now);
     }
 
@@ -211,12 +223,17 @@ impl Dashboard {
         self.scroll();
     }
 
-    /// Whether the first list has arrived.
+    /// Whether there is something to show: the list, or its first rows.
     pub(crate) fn is_loaded(&self) -> bool {
         self.credentials.is_some()
     }
 
-    /// How many there are, shown or not.
+    /// Whether all of the list is there.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// How many are known, shown or not.
     pub(crate) fn len(&self) -> usize {
         self.credentials.as_ref().map_or(0, Packed::len)
     }

@@ -55,6 +55,7 @@ impl Model {
             Intent::Last => self.dashboard.move_by(i64::MAX, self.now),
             Intent::Mark => self.dashboard.toggle_mark(self.now),
             Intent::MarkRange => self.dashboard.mark_range(),
+            Intent::MarkAll if !self.dashboard.is_whole() => self.say_list_is_read(),
             Intent::MarkAll => self.dashboard.mark_all(),
             Intent::MarkNone => self.dashboard.marked.clear(),
             Intent::Problems => {
@@ -147,7 +148,17 @@ impl Model {
         self.ask_with_key(Operation::Test(Selection::exactly(&selected.address)))
     }
 
+    /// 'All shown' is more than is known yet.
+    fn say_list_is_read(&mut self) {
+        let remedy = "press the key again when it is, or mark those that are meant";
+        self.say(Tone::Plain, "the list is not read to its end yet".into(), remedy);
+    }
+
     fn test_many(&mut self) -> Vec<Effect> {
+        if self.dashboard.marked.is_empty() && !self.dashboard.is_whole() {
+            self.say_list_is_read();
+            return Vec::new();
+        }
         let mut all = self.dashboard.many();
         all.retain(|address| self.dashboard.can_be_tested(address));
         if all.is_empty() {

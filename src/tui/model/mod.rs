@@ -184,10 +184,11 @@ impl Model {
         self.now = self.now.max(now);
         let mut effects = match message {
             Message::Start => {
+                // The store answers one after the other, and a long list takes it a while.
                 let mut effects = self.ask(Operation::KeyStatus);
-                effects.extend(self.ask(Operation::Index));
                 effects.extend(self.ask(Operation::Apps));
                 effects.extend(self.ask(Operation::CopyStanding));
+                effects.extend(self.ask(Operation::Index));
                 effects
             }
             Message::Key(key) => match keymap::anywhere(key) {
@@ -333,6 +334,10 @@ impl Model {
             }
             Event::Alarm(text) => {
                 self.alarm = Some((job, text));
+                Vec::new()
+            }
+            Event::FirstRows(rows) => {
+                self.dashboard.begin(rows, self.now);
                 Vec::new()
             }
             Event::Done(result) => {

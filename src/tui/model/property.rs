@@ -13,7 +13,7 @@ use crate::engine::{Event, Operation, Outcome};
 use crate::tui::effect::Effect;
 use crate::tui::input::Key;
 use crate::tui::message::{JobId, Message, Size};
-use crate::tui::model::tests::{failure, key_report, loaded_as, wrong_account};
+use crate::tui::model::tests::{failure, key_report, loaded_as, started, wrong_account};
 use crate::tui::model::{Screen, sample};
 
 /// What can happen, for the property below; answers go to a job that is under way.
@@ -48,7 +48,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         8 => key.prop_map(Happening::Key),
         1 => pasted.prop_map(|text| Happening::Paste(text.to_owned())),
         1 => (1_u16..220, 1_u16..60).prop_map(|(w, h)| Happening::Resize(w, h)),
-        4 => (any::<usize>(), 0_u8..6).prop_map(|(which, how)| Happening::Answer(which, how)),
+        4 => (any::<usize>(), 0_u8..7).prop_map(|(which, how)| Happening::Answer(which, how)),
         1 => any::<u16>().prop_map(Happening::Time),
     ]
 }
@@ -60,6 +60,7 @@ fn some_answer(operation: &Operation, how: u8) -> Event {
         1 => FailureDetail::Key(KeyProtection::Passphrase),
         2 => return Event::Progress(Progress::Exchanging),
         3 => return Event::Done(Err(wrong_account())),
+        4 => return Event::FirstRows(sample::many().into_iter().take(3).collect()),
         _ => return Event::Done(Ok(good_answer(operation))),
     };
     Event::Done(Err(failure("no", "again", detail)))
@@ -108,11 +109,16 @@ proptest! {
 
     #[test]
     fn any_sequence_of_events_keeps_the_invariants(
+        read in any::<bool>(),
         happenings in prop::collection::vec(happening(), 1..120),
     ) {
-        let mut model = loaded_as(sample::many(), sample::copied());
+        let mut model = if read {
+            loaded_as(sample::many(), sample::copied())
+        } else {
+            started().0
+        };
         let mut now = sample::NOW;
-        let mut open: BTreeSet<JobId> = BTreeSet::new();
+        let mut open: BTreeSet<JobId> = model.jobs.running().map(|(job, _)| *job).collect();
         for happening in happenings {
             let message = match happening {
                 Happening::Key(key) => Message::Key(key),

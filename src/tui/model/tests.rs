@@ -8,6 +8,7 @@ use crate::domain::copy::CopyStanding;
 use crate::domain::credential::{CheckOutcome, Credential, PendingEdit, State};
 use crate::domain::host::HostPolicy;
 use crate::domain::id::UserId;
+use crate::domain::packed::Packed;
 use crate::domain::policy::Account;
 use crate::engine::operation::Selection;
 use crate::engine::outcome::{
@@ -59,6 +60,17 @@ pub(crate) fn loaded_as(credentials: Vec<Credential>, standing: CopyStanding) ->
         assert_eq!(model.update(Message::Engine { job, event }, sample::NOW), []);
     }
     model
+}
+
+/// A dashboard that knows the first three of [`sample::many`] while the rest is read.
+pub(crate) fn begun() -> (Model, JobId) {
+    let (mut model, _) = started();
+    let index = model.jobs.asking(&Operation::Index).expect("the list is asked for");
+    let all: Packed = sample::many().into_iter().collect();
+    let rows = (0..3).filter_map(|index| all.get(index)).collect();
+    let event = Box::new(Event::FirstRows(rows));
+    assert_eq!(model.update(Message::Engine { job: index, event }, sample::NOW), []);
+    (model, index)
 }
 
 /// Answers the newest job that is no list.
@@ -481,6 +493,48 @@ fn a_row_that_can_not_be_read_again_has_the_list_read() {
     let effects = model.update(Message::Engine { job, event: Box::new(gone) }, sample::NOW);
     assert_eq!(submitted(&effects), [&Operation::Index]);
     assert!(model.notices.newest().is_none_or(|notice| notice.tone != Tone::Bad));
+}
+
+#[test]
+fn the_first_rows_take_keys_and_the_cursor_stays_on_its_row_when_the_rest_comes() {
+    let (mut model, _) = begun();
+    keys(&mut model, "j");
+    let address = model.dashboard.selected().unwrap().address;
+    assert!(matches!(submitted(&keys(&mut model, "t")).as_slice(), [Operation::Test(_)]));
+    keys(&mut model, " ");
+    keys(&mut model, "k");
+    assert_eq!(model.dashboard.shown(), 3);
+    finish(&mut model);
+    assert_eq!(model.dashboard.shown(), sample::many().len());
+    assert_eq!(model.dashboard.selected().unwrap().address, address);
+    assert!(model.dashboard.marked.contains(&address));
+    // A part that comes late takes nothing away.
+    model.dashboard.begin(Packed::default(), sample::NOW);
+    assert_eq!(model.dashboard.shown(), sample::many().len());
+}
+
+#[test]
+fn a_filter_typed_on_the_first_rows_holds_for_the_rest() {
+    let (mut model, _) = begun();
+    keys(&mut model, "/umbrella");
+    assert_eq!(model.dashboard.shown(), 0);
+    finish(&mut model);
+    let selected = model.dashboard.selected().unwrap();
+    assert_eq!(selected.address.name.as_str(), "umbrella");
+    assert_eq!(model.dashboard.typed.value(), "umbrella");
+}
+
+#[test]
+fn what_is_meant_for_all_waits_until_all_are_known() {
+    let (mut model, _) = begun();
+    assert_eq!(keys(&mut model, "T*"), []);
+    assert!(model.screens.is_empty() && model.dashboard.marked.is_empty());
+    assert_eq!(model.notices.newest().unwrap().text, "the list is not read to its end yet");
+    keys(&mut model, " ");
+    assert_eq!(submitted(&keys(&mut model, "T")).len(), 1, "a marked one is known");
+    finish(&mut model);
+    keys(&mut model, "*");
+    assert_eq!(model.dashboard.marked.len(), sample::many().len());
 }
 
 /// Answers the list that is asked for with what is there.

@@ -5,6 +5,7 @@ use ratatui::layout::Position;
 
 use crate::domain::credential::Credential;
 use crate::domain::name::Environment;
+use crate::engine::Operation;
 use crate::engine::outcome::KeyProtection;
 use crate::tui::DemoAccount;
 use crate::tui::model::Model;
@@ -48,7 +49,7 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer) -> Option<Position> {
     let typing = draw_notice(model, &mut Page::new(buffer, geometry.notice, model.look));
     if !model.dashboard.is_loaded() {
         let mut page = Page::new(buffer, geometry.list, model.look);
-        page.line(1, "reading the store", page.theme.dim());
+        page.line(1, reading_in_words(model), page.theme.dim());
         return None;
     }
     if model.dashboard.len() == 0 {
@@ -69,7 +70,10 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer) -> Option<Position> {
         draw_row(model, &credential, &columns, &mut page);
     }
     if model.dashboard.shown() == 0 {
-        page.line(3, "nothing passes the filter; Esc shows all", page.theme.plain());
+        let whole = model.dashboard.is_whole();
+        let filtered = "nothing passes the filter; Esc shows all";
+        let text = if whole { filtered } else { reading_in_words(model) };
+        page.line(3, text, page.theme.plain());
     }
     if let Some(credential) = model.dashboard.rested() {
         let mut page = Page::new(buffer, geometry.panel, model.look);
@@ -94,7 +98,10 @@ fn draw_header(model: &Model, geometry: &Geometry, page: &mut Page<'_>) {
     if !model.dashboard.is_loaded() {
         return;
     }
-    if all == 0 {
+    if !model.dashboard.is_whole() {
+        // Nothing is counted before everything is known.
+        page.put(x, reading_in_words(model), plain);
+    } else if all == 0 {
         page.put(x + 1, "no credentials yet", plain);
     } else if model.dashboard.is_filtered() {
         let shown = model.dashboard.shown();
@@ -141,6 +148,17 @@ fn standing_in_words(model: &Model) -> Option<&'static str> {
     }
 }
 
+/// What is said while the list is not there, or only its first rows are.
+fn reading_in_words(model: &Model) -> &'static str {
+    let reading = model.jobs.asking(&Operation::Index).is_some();
+    match (reading, model.dashboard.is_loaded()) {
+        (true, false) => "reading the store",
+        (true, true) => "reading the rest of the list",
+        (false, false) => "the store could not be read",
+        (false, true) => "the rest could not be read",
+    }
+}
+
 fn count_in_words(count: usize) -> String {
     grouped(u64::try_from(count).unwrap_or(u64::MAX))
 }
@@ -165,6 +183,7 @@ fn draw_titles(model: &Model, columns: &Columns, page: &mut Page<'_>) {
     let marked = model.dashboard.marked.len();
     let text = match (marked, above, below) {
         (0, 0, 0) => return,
+        (0, ..) if !model.dashboard.is_whole() => return,
         (0, above, below) => {
             format!("{} above, {} below", count_in_words(above), count_in_words(below))
         }

@@ -5,13 +5,14 @@ use std::fmt::Write as _;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
-use crate::engine::Operation;
 use crate::engine::outcome::{FailureDetail, Field};
 use crate::engine::sensitive::Sensitive;
+use crate::engine::{Event, Operation};
 use crate::tui::input::Key;
 use crate::tui::message::Message;
 use crate::tui::model::tests::{
-    answer, deny, failure, in_setup, keys, loaded, loaded_as, press, sized, started, wrong_account,
+    answer, begun, deny, failure, in_setup, keys, loaded, loaded_as, press, sized, started,
+    wrong_account,
 };
 use crate::tui::model::{Look, Model, sample};
 
@@ -73,6 +74,17 @@ fn snapshot(name: &str, model: &Model) {
 #[test]
 fn the_list_empty_one_many_and_failing() {
     snapshot("list_loading", &started().0);
+    let (first_rows, index) = begun();
+    snapshot("list_first_rows", &first_rows);
+    let mut unread = first_rows;
+    let refused = failure(
+        "the store is damaged: a name does not read as one",
+        "orgkey doctor",
+        FailureDetail::None,
+    );
+    let event = Box::new(Event::Done(Err(refused)));
+    unread.update(Message::Engine { job: index, event }, sample::NOW);
+    snapshot("list_rest_unread", &unread);
     snapshot("list_empty", &loaded(vec![]));
     snapshot("list_one", &loaded(vec![sample::saved("acme", "production")]));
     snapshot("list_many", &loaded(sample::many()));
