@@ -47,7 +47,7 @@ impl Context {
         while let Some(event) = events.recv().await {
             match event {
                 Event::Note(note) => self.output.say(&format!("note: {note}")),
-                Event::Alarm(alarm) => self.output.say(&format!("ALARM: {alarm}")),
+                Event::Alarm(alarm) => self.output.alarm(&alarm),
                 Event::Progress(Progress::Waiting) => {
                     self.output.say("waiting for another process that works on it");
                 }

@@ -95,6 +95,16 @@ impl Output {
         }
     }
 
+    /// Prints what must not be overlooked, with `--json` too: there as an object of its own.
+    pub(crate) fn alarm(self, words: &str) {
+        let text = if self.json {
+            json!({ "schema": 1, "alarm": { "message": words } }).to_string()
+        } else {
+            format!("ALARM: {words}")
+        };
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
+    }
+
     /// Prints a failure: what happened and why, what to do next.
     pub(crate) fn failure(self, failure: &Failure) {
         let Failure { code, message, remedy, .. } = failure;

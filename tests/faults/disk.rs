@@ -98,6 +98,16 @@ fn start_refresh(simulator: &Simulator, home: &Home, refused: &str) -> Child {
     child
 }
 
+/// A process that is killed when this is dropped.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 fn ended(child: Child) -> (Option<i32>, String) {
     let output = child.wait_with_output().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
@@ -157,14 +167,16 @@ fn d08_an_answer_that_no_disk_takes_is_held_until_one_does() {
     home.ready_credential(&simulator, "acme", ANA);
     simulator.clear_journal();
     let old = token(&home);
-    let mut child = start_refresh(&simulator, &home, &old);
-    let pid = Pid::from_child(&child);
+    // It does not end by itself, so neither does it when this test fails.
+    let mut child = Killed(start_refresh(&simulator, &home, &old));
+    let child = &mut child.0;
+    let pid = Pid::from_child(child);
     // From now on the process can write to no file at all.
     let soft = |bytes| Rlimit { current: bytes, maximum: None };
     prlimit(Some(pid), Resource::Fsize, soft(Some(0))).unwrap();
     let mut words = std::io::BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
-    while !line.contains("ALARM") {
+    while !line.contains("\"alarm\"") {
         line.clear();
         assert!(std::io::BufRead::read_line(&mut words, &mut line).unwrap() > 0, "it ended");
     }
