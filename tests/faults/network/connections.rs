@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::front::{Act, Front};
 use super::{ANA, Stage, can, cannot, check, check_test, pending, still_pends};
-use crate::common::{Home, Run, run, until};
+use crate::common::{Home, Run, Simulator, run, until};
 
 const SALESFORCE: &str = "https://acme.my.salesforce.com";
 /// Longest that a command may take which waits one second for an answer.
@@ -242,6 +242,26 @@ fn n05_a_reset_after_the_code_says_that_it_may_be_spent() {
     let reset = stage.finish(&redirect);
     assert_eq!(stage.simulator.count("codes_exchanged"), 1);
     stage.code_is_at_risk(&reset, "interrupted", &["closed the connection"]);
+}
+
+#[test]
+fn n05_a_reset_after_the_first_code_of_all_is_told_as_uncertain() {
+    let (simulator, home) = (Simulator::start(), Home::new());
+    home.save(&simulator, "acme", ANA, &[]).ok();
+    let url = home.orgkey(&["setup", "acme", "--start"]).ok().stdout;
+    let redirect = simulator.sign_in(&url, ANA);
+    let code = json!({ "grant_type": "authorization_code" });
+    simulator.script(&json!([{ "match": code, "then": "reset" }]));
+    let reset = home.orgkey_with(&["setup", "acme", "--finish", "-", "--json"], &redirect);
+    let words = ["closed the connection", "code may be spent", "an approval that nobody holds"];
+    check(&reset, 10, "uncertain", &words);
+    assert_eq!(home.shown("acme")["state"], "uncertain");
+    let entry = simulator.journal().pop().unwrap();
+    assert_eq!((&entry["outcome"], &entry["whole"]), (&json!("ok"), &json!(false)));
+    assert!(entry["issued"].is_string(), "Salesforce did approve: {entry}");
+    home.set_up(&simulator, "acme", ANA).ok();
+    home.orgkey(&["test", "acme"]).ok();
+    assert_eq!(home.shown("acme")["state"], "ready");
 }
 
 #[test]
