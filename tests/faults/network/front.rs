@@ -57,9 +57,15 @@ impl Front {
             .expect("a port that is free")
     }
 
-    /// Starts one on a port that another one left.
+    /// Starts one on a port that another one left. A program that is just being started by another
+    /// test may hold that one's socket for a moment.
     pub fn on_port(port: u16, backend: u16) -> Self {
-        Self::on((Ipv4Addr::LOCALHOST, port).into(), backend).unwrap()
+        let mut front = None;
+        crate::common::until("the port to be free", || {
+            front = Self::on((Ipv4Addr::LOCALHOST, port).into(), backend).ok();
+            front.is_some()
+        });
+        front.unwrap()
     }
 
     /// Starts one on the other loopback address; an error where there is no IPv6.
