@@ -340,6 +340,8 @@ fn a_lost_answer_of_the_api_is_passing() {
     for (spoil, _, test) in lost_answers() {
         let mut fault = spoil.clone();
         fault["match"] = json!({ "path": "/services/data/v*" });
+        // What only reads is asked once more by itself.
+        fault["times"] = json!(0);
         stage.script(&json!([fault]));
         let run = stage.home.orgkey(&["test", "acme", "--json"]);
         assert_eq!(run.status, test, "{spoil}: {run}");
