@@ -47,6 +47,7 @@
 //! - a key of the dashboard: `tui::keymap`; what it does: `tui::model`
 //! - the tables: `assets/migrations`
 
+mod agent;
 mod cli;
 mod config;
 mod domain;

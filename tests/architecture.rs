@@ -17,7 +17,7 @@ use std::process::Command;
 use source::code_of_program;
 
 /// Every top module with the top modules that it may name besides itself.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("domain", &[]),
     ("platform", &["domain"]),
     ("config", &["domain"]),
@@ -26,10 +26,11 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("oauth", &["domain"]),
     ("net", &["domain"]),
     ("engine", &["domain", "platform", "config", "vault", "store", "oauth", "net"]),
+    ("agent", &["domain", "platform", "config", "engine"]),
     ("simulator", &["domain"]),
     // Front ends ask the engine; neither reaches around it to the stores or the network.
     ("tui", &["domain", "platform", "config", "engine"]),
-    ("cli", &["domain", "platform", "config", "engine", "simulator", "tui"]),
+    ("cli", &["domain", "platform", "config", "engine", "agent", "simulator", "tui"]),
 ];
 
 /// Files in which a secret may be exposed, and what for.

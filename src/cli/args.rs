@@ -89,6 +89,16 @@ pub(crate) enum Command {
     /// backup, or copied, refreshes no single-use token before someone says which copy goes on.
     /// Tokens that are known to be spent are marked: they need a sign-in.
     Adopt(Adopt),
+    /// Hold the opened key and do every exchange, in a process that outlives the terminal
+    ///
+    /// The dashboard and unlock start one in the background; by itself this command runs it in the
+    /// foreground, e.g. as a service, until it is told to end. What was sent to Salesforce is
+    /// committed first.
+    Agent(Agent),
+    /// Open the sealing key in the agent, for 8 hours unless said otherwise
+    Unlock(Unlock),
+    /// Forget the opened key
+    Lock,
     /// Run a simulated Salesforce on this machine, for trying things out
     Simulate(Simulate),
     /// Try everything on a simulated Salesforce, in a throw-away home
@@ -104,6 +114,25 @@ pub(crate) enum Command {
     },
     /// Print the manual page
     Man,
+}
+
+/// The agent's process.
+#[derive(Debug, Args)]
+pub(crate) struct Agent {
+    /// End the agent that is there, after what it has under way
+    #[arg(long)]
+    pub(crate) stop: bool,
+    /// In a session of its own, and only as long as there is something to do
+    #[arg(long, hide = true, conflicts_with = "stop")]
+    pub(crate) background: bool,
+}
+
+/// How long the key stays open.
+#[derive(Debug, Args)]
+pub(crate) struct Unlock {
+    /// How long, e.g. 30m or 2h
+    #[arg(long = "for", value_name = "SPAN", value_parser = parse_span)]
+    pub(crate) open_for: Option<std::time::Duration>,
 }
 
 /// A credential by its name.

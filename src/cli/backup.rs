@@ -44,7 +44,7 @@ pub(crate) fn restore(restore: Restore, settings: Settings, output: Output) -> D
     let file = full(&restore.file)?;
     let damaged = make_way(&file, restore.confirm.as_deref(), &settings, output)?;
     signals::block_on(settings, |engine| async move {
-        let context = Context { engine, output };
+        let context = Context::new(engine, output);
         let request = RestoreRequest { file, reason: restore.reason };
         let receipt = ask_restore(request, damaged, &context).await?;
         if output.json {
@@ -70,7 +70,7 @@ pub(crate) fn adopt(adopt: Adopt, settings: Settings, output: Output) -> Done {
         None => None,
     };
     signals::block_on(settings, |engine| async move {
-        let context = Context { engine, output };
+        let context = Context::new(engine, output);
         let restored = match file {
             None => None,
             Some(file) => {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::agent::route::{Route, Which};
 use crate::engine::operation::CreateKey;
 use crate::engine::outcome::{FailureDetail, KeyProtection};
 use crate::engine::sensitive::Sensitive;
@@ -13,13 +14,37 @@ use super::signals;
 
 /// The engine and the output.
 pub(crate) struct Context {
-    /// Does the work.
+    /// Does the work that is not an agent's.
     pub(crate) engine: Arc<Engine>,
+    /// Where each operation goes.
+    pub(crate) route: Route,
     /// Says what came of it.
     pub(crate) output: Output,
 }
 
 impl Context {
+    /// With the agent that is there, if one is.
+    pub(crate) fn new(engine: Arc<Engine>, output: Output) -> Self {
+        let route = Route::new(Arc::clone(&engine), Which::Present, None);
+        Self { engine, route, output }
+    }
+
+    /// Without any agent.
+    pub(crate) fn alone(engine: Arc<Engine>, output: Output) -> Self {
+        let route = Route::new(Arc::clone(&engine), Which::None, None);
+        Self { engine, route, output }
+    }
+
+    /// With an agent for the key, opened for so long; a new one where there is none.
+    pub(crate) fn with_agent(
+        engine: Arc<Engine>,
+        output: Output,
+        open_for: Option<std::time::Duration>,
+    ) -> Self {
+        let route = Route::new(Arc::clone(&engine), Which::Started, open_for);
+        Self { engine, route, output }
+    }
+
     /// Asks the engine, telling its notes. Where the key is missing or locked and someone is at
     /// the terminal, it is made or opened, and the operation is asked again.
     pub(crate) async fn ask(&self, operation: Operation) -> Result<Outcome, Ended> {
@@ -43,7 +68,7 @@ impl Context {
 
     /// Asks the engine once.
     pub(crate) async fn ask_once(&self, operation: Operation) -> Result<Outcome, Failure> {
-        let mut events = self.engine.submit(operation);
+        let mut events = self.route.submit(operation);
         while let Some(event) = events.recv().await {
             match event {
                 Event::Note(note) => self.output.say(&format!("note: {note}")),
@@ -75,7 +100,7 @@ impl Context {
         Ok(())
     }
 
-    async fn open_key(&self) -> Result<(), Ended> {
+    pub(crate) async fn open_key(&self) -> Result<(), Ended> {
         loop {
             let passphrase = hidden("Passphrase of the sealing key: ").await?;
             match self.ask_once(Operation::OpenKey(passphrase)).await {

@@ -1,9 +1,8 @@
-//! The dashboard on the engine of this process.
-
-use std::sync::Arc;
+//! The dashboard on an engine: the agent's for exchanges, this process's for the rest.
 
 use tokio::sync::mpsc;
 
+use crate::agent::route::{Route, Which};
 use crate::engine::outcome::FailureDetail;
 use crate::engine::{Engine, Event, Failure, Operation, Settings, now};
 use crate::tui::{self, Demo, Port};
@@ -11,12 +10,9 @@ use crate::tui::{self, Demo, Port};
 use super::output::{Done, Ended};
 use super::signals;
 
-/// The engine in this process, as the dashboard sees it.
-struct InProcess(Arc<Engine>);
-
-impl Port for InProcess {
+impl Port for Route {
     fn submit(&self, operation: Operation) -> mpsc::Receiver<Event> {
-        self.0.submit(operation)
+        Self::submit(self, operation)
     }
 }
 
@@ -25,7 +21,7 @@ pub(crate) fn run(settings: Settings) -> Done {
     let runtime = signals::runtime()?;
     let result = runtime.block_on(async {
         let engine = Engine::open(settings).map_err(Failure::from)?;
-        show(engine, None).await
+        show(Route::new(engine, Which::Started, None), None).await
     });
     runtime.shutdown_background();
     result
@@ -33,7 +29,8 @@ pub(crate) fn run(settings: Settings) -> Done {
 
 /// Shows the dashboard until the person leaves or the terminal does; what was sent to Salesforce
 /// by then becomes durable before the process ends.
-pub(crate) async fn show(engine: Arc<Engine>, demo: Option<Demo>) -> Done {
+pub(crate) async fn show(route: Route, demo: Option<Demo>) -> Done {
+    let engine = route.engine();
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let settings = tui::Settings {
         no_color: set("NO_COLOR"),
@@ -44,7 +41,7 @@ pub(crate) async fn show(engine: Arc<Engine>, demo: Option<Demo>) -> Done {
         zone: jiff::tz::TimeZone::system(),
         host_policy: engine.settings().config.host_policy(),
     };
-    let shown = tui::run(InProcess(Arc::clone(&engine)), settings).await;
+    let shown = tui::run(route, settings).await;
     signals::close(&engine).await;
     match shown {
         Ok(0) => Ok(()),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 
+use crate::agent::route::{Route, Which};
 use crate::config::locations::Locations;
 use crate::config::settings::Config;
 use crate::domain::id::UserId;
@@ -48,9 +49,13 @@ pub(crate) fn run(linear: bool, output: Output) -> Done {
             let facts = simulator.facts().clone();
             let person = Box::new(SimulatedPerson { person: simulator.person(), facts });
             let accounts = demo_accounts(simulator.facts())?;
-            return dashboard::show(engine, Some(tui::Demo { person, accounts })).await;
+            return dashboard::show(
+                Route::new(engine, Which::None, None),
+                Some(tui::Demo { person, accounts }),
+            )
+            .await;
         }
-        let walk = Walk { context: Context { engine: Arc::clone(&engine), output }, simulator };
+        let walk = Walk { context: Context::alone(Arc::clone(&engine), output), simulator };
         let done = tokio::select! {
             done = walk.all() => done,
             code = signals::ended_by_signal() => Err(Ended::Code(code)),

@@ -3,6 +3,7 @@
 //! A front end like the dashboard: it knows neither store nor network. It prompts only where
 //! standard input is a terminal, and ends with the exit codes of product.md.
 
+mod agent;
 mod app;
 mod args;
 mod backup;
@@ -25,7 +26,6 @@ mod words;
 use clap::{CommandFactory, Parser};
 
 use crate::config::locations::Locations;
-use crate::config::settings::Config;
 use crate::domain::text;
 use crate::engine::outcome::FailureDetail;
 use crate::engine::{Failure, Settings, exit};
@@ -118,10 +118,14 @@ fn dispatch(arguments: Arguments, output: Output) -> Done {
         Some(Command::Token(token)) => token::run(token, settings()?, output),
         Some(Command::Restore(restore)) => backup::restore(restore, settings()?, output),
         Some(Command::Adopt(adopt)) => backup::adopt(adopt, settings()?, output),
+        Some(Command::Agent(agent)) => agent::run(&agent, settings()?, output),
+        Some(Command::Unlock(unlock)) => signals::block_on(settings()?, |engine| async move {
+            agent::unlock(&Context::with_agent(engine, output, unlock.open_for)).await
+        }),
         Some(command) => {
             let settings = settings()?;
             signals::block_on(settings, |engine| async move {
-                perform(command, &Context { engine, output }).await
+                perform(command, &Context::new(engine, output)).await
             })
         }
     }
@@ -139,10 +143,13 @@ async fn perform(command: Command, context: &Context) -> Done {
         Command::Delete(delete) => edit::delete(delete, context).await,
         Command::App(app) => app::run(app, context).await,
         Command::Key(key) => key::run(key, context).await,
+        Command::Lock => agent::lock(context).await,
         Command::Move(request) => backup::move_away(request, context).await,
         Command::Backup(request) => backup::backup(request, context).await,
         // These need no engine, or bring their own.
         Command::Token(_)
+        | Command::Agent(_)
+        | Command::Unlock(_)
         | Command::Restore(_)
         | Command::Adopt(_)
         | Command::Simulate(_)
@@ -168,7 +175,7 @@ fn settings() -> Result<Settings, Ended> {
             detail: FailureDetail::None,
         })
     })?;
-    let config = read_config(&locations).map_err(Failure::from)?;
+    let config = crate::engine::read_config(&locations.config_file()).map_err(Failure::from)?;
     log::start(&locations);
     let passphrase_file = std::env::var_os(PASSPHRASE_FILE)
         .filter(|path| !path.is_empty())
@@ -176,14 +183,6 @@ fn settings() -> Result<Settings, Ended> {
         .or_else(|| platform::secret_file::systemd_credential(PASSPHRASE_CREDENTIAL));
     let identity_file = platform::secret_file::systemd_credential(IDENTITY_CREDENTIAL);
     Ok(Settings { locations, config, passphrase_file, identity_file })
-}
-
-fn read_config(locations: &Locations) -> Result<Config, crate::engine::Error> {
-    let path = locations.config_file();
-    match platform::files::read_trusted_file(&path)? {
-        None => Ok(Config::default()),
-        Some(text) => Ok(Config::parse(&text, &path)?),
-    }
 }
 
 fn completions(shell: clap_complete::Shell, output: Output) -> Done {

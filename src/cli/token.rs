@@ -2,10 +2,12 @@
 
 use serde_json::json;
 
+use crate::agent::client;
+use crate::config::settings::AgentUse;
 use crate::engine::operation::TokenRequest;
 use crate::engine::outcome::TokenAnswer;
 use crate::engine::sensitive::Sensitive;
-use crate::engine::{Operation, Outcome, Settings};
+use crate::engine::{Event, Operation, Outcome, Progress, Settings};
 use crate::platform::harden::has_file_size_limit;
 use crate::platform::terminal;
 
@@ -38,6 +40,9 @@ pub(crate) fn run(token: Token, settings: Settings, output: Output) -> Done {
     }
     let request =
         TokenRequest { selection: selection(token.named), min_ttl: token.min_ttl, rejected };
+    if let Some(answer) = ask_agent(&settings, &request, output)? {
+        return print(&answer, output);
+    }
     // Without a runtime nothing handles the signal that a file size limit sends.
     if !has_file_size_limit()
         && let Some(answer) = crate::engine::serve_stored(&settings, &request)?
@@ -45,12 +50,40 @@ pub(crate) fn run(token: Token, settings: Settings, output: Output) -> Done {
         return print(&answer, output);
     }
     signals::block_on(settings, |engine| async move {
-        let context = Context { engine, output };
+        let context = Context::new(engine, output);
         match context.ask(Operation::Token(request)).await? {
             Outcome::Token(answer) => print(&answer, output),
             _ => Err(unexpected()),
         }
     })
+}
+
+/// Asks the agent, where there is one: nothing of the store is opened here then. `None` where it is
+/// to be done in this process: there is no agent, or its key is locked and this process can open it.
+fn ask_agent(
+    settings: &Settings,
+    request: &TokenRequest,
+    output: Output,
+) -> Result<Option<TokenAnswer>, Ended> {
+    if settings.config.agent == AgentUse::Never {
+        return Ok(None);
+    }
+    let socket = settings.locations.agent_socket();
+    let tell = |event: &Event| match event {
+        Event::Note(note) => output.say(&format!("note: {note}")),
+        Event::Alarm(alarm) => output.alarm(alarm),
+        Event::Progress(Progress::Waiting) => {
+            output.say("waiting for another process that works on it");
+        }
+        Event::Progress(_) | Event::FirstRows(_) | Event::Done(_) => {}
+    };
+    match client::ask_blocking(&socket, Operation::Token(request.clone()), tell) {
+        None => Ok(None),
+        Some(Ok(Outcome::Token(answer))) => Ok(Some(answer)),
+        Some(Ok(_)) => Err(unexpected()),
+        Some(Err(failure)) if settings.opens_unattended() && failure.is_about_the_key() => Ok(None),
+        Some(Err(failure)) => Err(failure.into()),
+    }
 }
 
 #[expect(

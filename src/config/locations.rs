@@ -104,6 +104,11 @@ impl Locations {
         self.state.join("spent")
     }
 
+    /// The agent's socket. Not in the runtime folder, which is removed at the last logout.
+    pub(crate) fn agent_socket(&self) -> PathBuf {
+        self.state.join("agent.sock")
+    }
+
     /// The log.
     pub(crate) fn log_file(&self) -> PathBuf {
         self.state.join("orgkey.log")

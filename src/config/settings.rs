@@ -73,6 +73,17 @@ pub(crate) struct Audit {
     pub(crate) on_write_failure: OnWriteFailure,
 }
 
+/// Whether an agent does the exchanges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum AgentUse {
+    /// The one that is there; the dashboard and `unlock` start one.
+    #[default]
+    Auto,
+    /// None: everything is done in the process that was asked.
+    Never,
+}
+
 /// What config.toml says; the defaults where there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Config {
@@ -80,6 +91,8 @@ pub(crate) struct Config {
     pub(crate) network: Network,
     /// `[audit]`.
     pub(crate) audit: Audit,
+    /// `agent`.
+    pub(crate) agent: AgentUse,
     apps: Vec<ConfiguredApp>,
 }
 
@@ -141,6 +154,7 @@ impl Config {
                 deadline,
             },
             audit: Audit { on_write_failure: tables.audit.on_write_failure },
+            agent: tables.agent,
             apps: tables
                 .apps
                 .0
@@ -155,6 +169,7 @@ impl Config {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Tables {
+    agent: AgentUse,
     network: NetworkTable,
     audit: AuditTable,
     apps: AppTables,

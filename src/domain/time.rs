@@ -30,6 +30,12 @@ impl UnixMillis {
         jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
     }
 
+    /// The clock of a time zone, e.g. `18:00`.
+    pub(crate) fn clock(self, zone: &jiff::tz::TimeZone) -> String {
+        let time = jiff::Timestamp::from_millisecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        zone.to_datetime(time).strftime("%H:%M").to_string()
+    }
+
     /// The minute that has come by then, in UTC: `14:03 UTC`.
     pub(crate) fn minute_after(self) -> String {
         let minute = self.plus(Duration::from_millis(59_999)).rfc3339();

@@ -229,7 +229,12 @@ impl Engine {
             KeyState::Bare => KeyProtection::Bare,
         };
         let open = self.held_key().is_some();
-        Ok(Outcome::Key(KeyReport { protection, open, recovery_identity: recovery }))
+        Ok(Outcome::Key(KeyReport {
+            protection,
+            open,
+            open_until: None,
+            recovery_identity: recovery,
+        }))
     }
 
     fn hold(&self, held: HeldKey) -> Arc<HeldKey> {

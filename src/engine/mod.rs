@@ -53,6 +53,7 @@ use crate::domain::text;
 use crate::net::{self, HttpClient};
 use crate::platform;
 use crate::platform::ballast::Ballast;
+use crate::platform::who::Who;
 use crate::store;
 use crate::store::owner::StoreThread;
 use crate::store::{CredentialRow, Durability, Store};
@@ -85,14 +86,21 @@ pub(crate) struct Settings {
     pub(crate) identity_file: Option<PathBuf>,
 }
 
+impl Settings {
+    /// Whether a file of this process opens a key that has a passphrase.
+    pub(crate) fn opens_unattended(&self) -> bool {
+        self.passphrase_file.is_some() || self.identity_file.is_some()
+    }
+}
+
 /// The engine in this process.
 pub(crate) struct Engine {
     settings: Settings,
     store: StoreThread,
     keys: KeyFiles<PrivateFolder>,
-    key: Mutex<Option<Arc<keyring::HeldKey>>>,
-    http: OnceLock<HttpClient>,
-    who: String,
+    key: Arc<Mutex<Option<Arc<keyring::HeldKey>>>>,
+    http: Arc<OnceLock<HttpClient>>,
+    who: Who,
     /// Exchanges that were sent and are not durable yet.
     exchanges: watch::Sender<usize>,
     /// Whether an answer was, at any time, in this process's memory alone.
@@ -143,14 +151,39 @@ impl Engine {
         Ok(Arc::new(Self {
             keys,
             store: StoreThread::start(store)?,
-            key: Mutex::new(None),
-            http: OnceLock::new(),
-            who: who_in_words(),
+            key: Arc::default(),
+            http: Arc::default(),
+            who: who_is_here(),
             exchanges: watch::channel(0).0,
             only_in_memory: watch::channel(false).0,
             notes: Mutex::new(notes),
             settings,
         }))
+    }
+
+    /// The same engine on behalf of somebody else: store, key and what is under way are shared.
+    pub(crate) fn for_client(&self, who: Who) -> Arc<Self> {
+        Arc::new(Self { who, ..self.share() })
+    }
+
+    /// The same engine with another configuration, from its next operation on.
+    pub(crate) fn with_config(&self, config: Config) -> Arc<Self> {
+        let settings = Settings { config, ..self.settings.clone() };
+        Arc::new(Self { settings, http: Arc::default(), ..self.share() })
+    }
+
+    fn share(&self) -> Self {
+        Self {
+            settings: self.settings.clone(),
+            store: self.store.clone(),
+            keys: self.keys.clone(),
+            key: Arc::clone(&self.key),
+            http: Arc::clone(&self.http),
+            who: self.who.clone(),
+            exchanges: self.exchanges.clone(),
+            only_in_memory: self.only_in_memory.clone(),
+            notes: Mutex::default(),
+        }
     }
 
     /// Begins an operation. It runs to its end even when the receiver is dropped, but for the
@@ -168,6 +201,14 @@ impl Engine {
             let _ = sender.send(Event::Done(result)).await;
         });
         receiver
+    }
+
+    /// Runs an operation to its end, with nobody to tell its steps to.
+    pub(crate) async fn run_quietly(
+        self: &Arc<Self>,
+        operation: Operation,
+    ) -> Result<Outcome, Failure> {
+        self.run(operation, Reporter(None)).await
     }
 
     /// Runs an operation to its end.
@@ -329,8 +370,16 @@ impl Engine {
             subject,
             detail,
             reason: reason.map(text::clean_and_mask).unwrap_or_default(),
-            who: self.who.clone(),
+            who: serde_json::to_string(&self.who).unwrap_or_else(|_| "{}".into()),
         }
+    }
+}
+
+/// Reads config.toml.
+pub(crate) fn read_config(path: &std::path::Path) -> Result<Config, Error> {
+    match platform::files::read_trusted_file(path)? {
+        None => Ok(Config::default()),
+        Some(text) => Ok(Config::parse(&text, path)?),
     }
 }
 
@@ -345,9 +394,9 @@ fn net_settings(config: &Config) -> net::Settings {
     }
 }
 
-/// Who runs this process, as one JSON object for the audit.
-fn who_in_words() -> String {
-    let mut who = platform::who::Who::of_this_process();
+/// Who runs this process, for the audit.
+fn who_is_here() -> Who {
+    let mut who = Who::of_this_process();
     who.ask_tmux();
-    serde_json::to_string(&who).unwrap_or_else(|_| "{}".into())
+    who
 }

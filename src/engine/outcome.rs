@@ -196,6 +196,8 @@ pub(crate) struct KeyReport {
     pub(crate) protection: KeyProtection,
     /// Whether this process has it open.
     pub(crate) open: bool,
+    /// Until when it stays open, where an agent holds it.
+    pub(crate) open_until: Option<UnixMillis>,
     /// The printed recovery identity, at its making only.
     pub(crate) recovery_identity: Option<Sensitive>,
 }
@@ -312,6 +314,13 @@ pub(crate) struct Failure {
     pub(crate) exit_code: u8,
     /// What a screen needs beyond the words.
     pub(crate) detail: FailureDetail,
+}
+
+impl Failure {
+    /// Whether the sealing key is missing or locked.
+    pub(crate) fn is_about_the_key(&self) -> bool {
+        matches!(self.detail, FailureDetail::Key(_))
+    }
 }
 
 /// What a screen needs beyond the words of a failure.

@@ -23,7 +23,7 @@ use crate::engine::seal::Sealer;
 use crate::engine::select::{PlainName, choose};
 use crate::engine::sensitive::Sensitive;
 use crate::engine::{Engine, Failure, Outcome, Reporter, Settings, now};
-use crate::platform;
+use crate::platform::who::Who;
 use crate::store::{CredentialRow, Durability, HandOut, HandOutRow, Store, TokenRow};
 use crate::vault::error::Error as Vault;
 use crate::vault::key_files::KeyFiles;
@@ -58,6 +58,7 @@ pub(crate) fn serve(
     sealer: &Sealer<'_>,
     config: &Config,
     request: &TokenRequest,
+    who: &Who,
 ) -> Result<Served, Error> {
     let row = find(store, request)?;
     let Some(stored) = row.token else { return Ok(Served::MustPromote(row.id)) };
@@ -76,7 +77,7 @@ pub(crate) fn serve(
     if rejected || must_refresh(stored.expiry, request.min_ttl, now()) {
         return Ok(Served::MustRefresh(row.id, stored.generation));
     }
-    let unrecorded = match store.count_hand_out(row.id, &hand_out(stored.generation)) {
+    let unrecorded = match store.count_hand_out(row.id, &hand_out(stored.generation, who)) {
         Ok(()) => None,
         Err(error) if config.audit.on_write_failure == OnWriteFailure::Serve => {
             Some(error.to_string())
@@ -107,7 +108,7 @@ pub(crate) fn serve_stored(
         };
         let mut store = open_store(&settings.locations, Durability::HandOuts)?.store;
         let sealer = Sealer { key: &key, store_id: store.store_id() };
-        match serve(&mut store, &sealer, &settings.config, request)? {
+        match serve(&mut store, &sealer, &settings.config, request, &Who::of_this_process())? {
             Served::Answer(answer) => Ok(Some(answer)),
             Served::MustRefresh(..) | Served::MustPromote(_) => Ok(None),
         }
@@ -180,13 +181,12 @@ fn too_long(min_ttl: Duration, session: Duration) -> Invalid {
     )
 }
 
-fn hand_out(generation: Generation) -> HandOut {
-    let who = platform::who::Who::of_this_process();
+fn hand_out(generation: Generation, who: &Who) -> HandOut {
     HandOut {
         at: now(),
         uid: who.uid,
-        terminal: who.tty.unwrap_or_default(),
-        program: who.parent.unwrap_or_default(),
+        terminal: who.tty.clone().unwrap_or_default(),
+        program: who.parent.clone().unwrap_or_default(),
         generation,
     }
 }
@@ -224,6 +224,7 @@ impl Engine {
 
     async fn serve_once(&self, request: &TokenRequest) -> Result<Served, Error> {
         let (config, request) = (self.settings.config.clone(), request.clone());
+        let who = self.who.clone();
         let key = match self.key().await {
             Ok(key) => key,
             // A wrong name, or a credential without a token, is said before anyone looks for a key.
@@ -232,7 +233,9 @@ impl Engine {
                 return Err(error);
             }
         };
-        self.store.call(move |store| Ok(serve(store, &key.sealer(), &config, &request))).await?
+        self.store
+            .call(move |store| Ok(serve(store, &key.sealer(), &config, &request, &who)))
+            .await?
     }
 }
 

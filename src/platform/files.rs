@@ -148,14 +148,29 @@ fn shell_word(path: &Path) -> String {
 }
 
 /// Names what was tried and on what, for an error of the system.
-pub(super) fn system(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
+pub(crate) fn system(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
     let path = path.to_owned();
     move |source| FileError::System { doing, path, source }
 }
 
 /// The user as whom files are made and read.
-pub(super) fn our_uid() -> u32 {
+pub(crate) fn our_uid() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+/// What tells that a file was changed or replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    inode: u64,
+    length: u64,
+    changed: (i64, i64),
+}
+
+/// The stamp of a file; `None` while there is none.
+pub(crate) fn stamp(path: &Path) -> Option<Stamp> {
+    let found = fs::metadata(path).ok()?;
+    let changed = (found.ctime(), found.ctime_nsec());
+    Some(Stamp { inode: found.ino(), length: found.len(), changed })
 }
 
 /// Makes a folder, and those above it that are missing, with mode 0700; one that is there must

@@ -14,6 +14,7 @@ pub(crate) mod harden;
 pub(crate) mod inbox;
 pub(crate) mod lock;
 pub(crate) mod secret_file;
+pub(crate) mod session;
 pub(crate) mod terminal;
 pub(crate) mod who;
 

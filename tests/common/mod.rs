@@ -359,6 +359,16 @@ impl Home {
     }
 }
 
+impl Drop for Home {
+    fn drop(&mut self) {
+        // An agent that a dashboard started would wait for more work a while.
+        if self.path().join("agent.sock").exists() {
+            let stopped = self.command(&["agent", "--stop"]).stderr(Stdio::null()).status();
+            let _ = stopped;
+        }
+    }
+}
+
 /// A config.toml that allows loopback hosts and has the app `default`.
 pub fn config(client_id: &str) -> String {
     format!("[network]\nallow_loopback = true\n\n[apps.default]\nclient_id = \"{client_id}\"\n")

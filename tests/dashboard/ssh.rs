@@ -156,7 +156,9 @@ fn dashboards(home: &Home) -> Vec<u32> {
         let file = |name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
         let line = file("cmdline");
         let environment = file("environ");
+        let is_agent = line.split(|byte| *byte == 0).any(|argument| argument == b"agent");
         line.starts_with(program().as_os_str().as_encoded_bytes())
+            && !is_agent
             && environment.split(|byte| *byte == 0).any(|pair| pair == wanted.as_bytes())
     };
     let entries = fs::read_dir("/proc").expect("processes").flatten();

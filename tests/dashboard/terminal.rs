@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use rustix::process::Signal;
 
-use crate::common::{Home, Simulator, until};
+use crate::common::{Home, PUBLIC_APP, Simulator, config, until};
 use crate::console::{Console, LEAVE, contains};
 
 /// Longest time between a hang-up and the end of a process with nothing under way. The terminal
@@ -26,9 +26,10 @@ fn opened(home: &Home) -> Console {
 }
 
 /// A dashboard in the set-up pane of acme/production, and the address to sign in at.
-fn in_setup() -> (Simulator, Home, Console, String) {
+fn in_setup(config: &str) -> (Simulator, Home, Console, String) {
     let simulator = Simulator::start();
     let home = Home::new();
+    home.write("config.toml", config);
     home.save(&simulator, "acme", "ana@acme.example", &[]).ok();
     let mut console = opened(&home);
     console.press("s");
@@ -119,8 +120,27 @@ fn a_line_that_is_cut_ends_it_with_the_code_of_a_hang_up() {
 }
 
 #[test]
-fn what_was_sent_when_the_line_was_cut_becomes_durable_before_it_ends() {
-    let (simulator, home, mut console, url) = in_setup();
+fn what_was_sent_when_the_line_was_cut_is_finished_by_the_agent() {
+    let (simulator, home, mut console, url) = in_setup(&config(PUBLIC_APP));
+    let redirect = simulator.sign_in(&url, "ana@acme.example");
+    simulator.script(&serde_json::json!([{
+        "match": { "grant_type": "authorization_code" }, "delay_after_ms": 1_000
+    }]));
+    console.paste(&redirect);
+    console.shows("exchanging the code for tokens");
+    console.hang_up();
+    let cut = Instant::now();
+    assert_eq!(console.ended(), 129);
+    assert!(cut.elapsed() < LET_GO, "{:?}", cut.elapsed());
+    // Whoever comes next sees the result.
+    until("the agent to finish", || home.shown("acme")["state"] == "ready");
+    assert_eq!(simulator.count("codes_exchanged"), 1);
+}
+
+#[test]
+fn what_was_sent_when_the_line_was_cut_becomes_durable_before_it_ends_without_an_agent() {
+    let alone = format!("agent = \"never\"\n{}", config(PUBLIC_APP));
+    let (simulator, home, mut console, url) = in_setup(&alone);
     let redirect = simulator.sign_in(&url, "ana@acme.example");
     simulator.script(&serde_json::json!([{
         "match": { "grant_type": "authorization_code" }, "delay_after_ms": 2_000
@@ -319,7 +339,7 @@ fn without_a_terminal_it_says_so() {
 
 #[test]
 fn a_set_up_that_was_cut_off_is_pending_in_the_next_session_and_one_paste_completes_it() {
-    let (simulator, home, mut console, url) = in_setup();
+    let (simulator, home, mut console, url) = in_setup(&config(PUBLIC_APP));
     console.hang_up();
     assert_eq!(console.ended(), 129);
     assert_eq!(home.shown("acme")["state"], "authorizing");

@@ -12,6 +12,7 @@
 #[expect(dead_code, reason = "the other test crates use the rest")]
 mod common;
 
+mod agent;
 mod browser;
 mod canary;
 mod drain;

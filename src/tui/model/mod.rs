@@ -117,6 +117,8 @@ pub(crate) struct Model {
     pub(crate) policy: HostPolicy,
     /// The sealing key, once the engine told.
     pub(crate) key: Option<(KeyProtection, bool)>,
+    /// Until when an agent holds the key open.
+    pub(crate) key_until: Option<UnixMillis>,
     /// The apps, once the engine told.
     pub(crate) apps: Option<Vec<App>>,
     /// The list.
@@ -161,6 +163,7 @@ impl Model {
             zone,
             policy,
             key: None,
+            key_until: None,
             apps: None,
             dashboard: Dashboard::default(),
             screens: Vec::new(),
@@ -388,6 +391,7 @@ impl Model {
 
     fn note_key(&mut self, report: &KeyReport) {
         self.key = Some((report.protection, report.open));
+        self.key_until = report.open_until.filter(|_| report.open);
     }
 }
 

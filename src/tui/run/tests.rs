@@ -32,6 +32,7 @@ impl Port for Samples {
             Operation::KeyStatus => Outcome::Key(KeyReport {
                 protection: KeyProtection::Passphrase,
                 open: true,
+                open_until: None,
                 recovery_identity: None,
             }),
             // The key that opens the history stands for a fault of our own in the loop.

@@ -135,7 +135,7 @@ fn draw_header(model: &Model, geometry: &Geometry, page: &mut Page<'_>) {
         }
     }
     if !compact {
-        page.put_right(key_in_words(model), plain);
+        page.put_right(&key_in_words(model), plain);
     }
 }
 
@@ -163,14 +163,18 @@ fn count_in_words(count: usize) -> String {
     grouped(u64::try_from(count).unwrap_or(u64::MAX))
 }
 
-fn key_in_words(model: &Model) -> &'static str {
-    match model.key {
+fn key_in_words(model: &Model) -> String {
+    let words = match model.key {
         None => "",
         Some((KeyProtection::Missing, _)) => "no key yet",
         Some((KeyProtection::Bare, _)) => "key: bare file",
-        Some((KeyProtection::Passphrase, true)) => "key open",
+        Some((KeyProtection::Passphrase, true)) => match model.key_until {
+            Some(until) => return format!("key open to {}", until.clock(&model.zone)),
+            None => "key open",
+        },
         Some((KeyProtection::Passphrase, false)) => "key locked",
-    }
+    };
+    words.to_owned()
 }
 
 fn draw_titles(model: &Model, columns: &Columns, page: &mut Page<'_>) {
