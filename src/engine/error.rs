@@ -214,7 +214,7 @@ impl Error {
                 | store::Error::Damaged(_)
                 | store::Error::TooNew { .. }
                 | store::Error::Busy { .. }
-                | store::Error::Moved
+                | store::Error::Gone
                 | store::Error::Unusable(_) => Some(error),
                 // The store works; what was asked of it does not fit any more.
                 store::Error::Stale | store::Error::Exists(_) => None,

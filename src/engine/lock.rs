@@ -32,7 +32,7 @@ impl Engine {
         reporter: &Reporter,
     ) -> Result<CredentialLock, Error> {
         // A folder that was moved away is not begun anew in its old place.
-        self.store.call(|store| store.refuse_moved()).await?;
+        self.store.call(|store| store.refuse_gone()).await?;
         let deadline = tokio::time::Instant::now() + WAIT;
         let mut told = false;
         loop {

@@ -85,7 +85,7 @@ impl Store {
         credential: RecordId,
         hand_out: &HandOut,
     ) -> Result<(), Error> {
-        self.refuse_moved()?;
+        self.refuse_gone()?;
         self.connection
             .prepare_cached(
                 "INSERT INTO hand_out

@@ -91,7 +91,7 @@ pub(crate) enum Error {
     },
     /// The file was deleted, moved or replaced while it was open.
     #[error("the store was moved, deleted or replaced while it was in use; nothing was written")]
-    Moved,
+    Gone,
     /// The store could not be opened or read.
     #[error("the store could not be used: {0}")]
     Unusable(String),
@@ -114,7 +114,7 @@ impl Error {
             Self::Busy { .. } => {
                 "try again; if it stays, look at that process: it may be stopped or hang".into()
             }
-            Self::Moved => {
+            Self::Gone => {
                 "put orgkey.db back in its place, or begin again with the one that is there".into()
             }
             Self::Unusable(_) => "check the folder, its owner and its mode, the disk, and the limits of the shell (ulimit -a)".into(),
@@ -131,7 +131,7 @@ impl Error {
             Self::Damaged(_) => "store_damaged",
             Self::TooNew { .. } => "store_too_new",
             Self::Busy { .. } => "store_busy",
-            Self::Moved => "store_moved",
+            Self::Gone => "store_gone",
             Self::Unusable(_) => "store_unusable",
             Self::Stale => "changed_meanwhile",
             Self::Exists(_) => "exists",
@@ -192,11 +192,11 @@ impl Place {
     }
 
     /// What is written into a file that no path leads to is lost when the process ends.
-    fn refuse_moved(&self) -> Result<(), Error> {
+    fn refuse_gone(&self) -> Result<(), Error> {
         if self.file.is_some() && Self::file_at(&self.path) == self.file {
             Ok(())
         } else {
-            Err(Error::Moved)
+            Err(Error::Gone)
         }
     }
 }
@@ -250,8 +250,8 @@ impl Store {
     }
 
     /// Refuses to go on when the path leads to another file by now, or to none.
-    pub(crate) fn refuse_moved(&self) -> Result<(), Error> {
-        self.place.refuse_moved()
+    pub(crate) fn refuse_gone(&self) -> Result<(), Error> {
+        self.place.refuse_gone()
     }
 
     /// The same as it is now: a restored backup can bring another.
@@ -261,7 +261,7 @@ impl Store {
 
     /// Whether anything is kept that only the sealing key opens.
     pub(crate) fn holds_sealed_values(&self) -> Result<bool, Error> {
-        self.refuse_moved()?;
+        self.refuse_gone()?;
         Ok(self.connection.query_row(
             "SELECT EXISTS (SELECT 1 FROM token_set) OR EXISTS (SELECT 1 FROM authorization)
                  OR EXISTS (SELECT 1 FROM app_secret) OR EXISTS (SELECT 1 FROM revocation_owed)",
@@ -285,7 +285,7 @@ impl Store {
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let value = work(&transaction)?;
-        self.place.refuse_moved()?;
+        self.place.refuse_gone()?;
         transaction.commit()?;
         Ok(value)
     }
