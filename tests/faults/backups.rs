@@ -211,6 +211,16 @@ fn a_damaged_store_is_set_aside_and_another_store_is_kept_with_its_key() {
     assert_eq!(files(&home, "orgkey.db.damaged-").len(), 1);
     home.orgkey(&["test", "acme"]).ok();
 
+    // A store that is gone but for its log, and one that was emptied, are set aside as well.
+    fs::rename(home.path().join("orgkey.db"), home.path().join("orgkey.db-wal")).unwrap();
+    home.orgkey(&["restore", &file, "--confirm", "orgkey.db"]).ok();
+    home.orgkey(&["test", "acme"]).ok();
+    drop(store(&home));
+    fs::write(home.path().join("orgkey.db"), "").unwrap();
+    home.orgkey(&["restore", &file, "--confirm", "orgkey.db"]).ok();
+    home.orgkey(&["test", "acme"]).ok();
+    assert_eq!(files(&home, "orgkey.db.damaged-").len(), 3);
+
     let other = Home::new();
     other.save(&simulator, "mine", BEN, &[]).ok();
     let its_key = fs::read(other.path().join("store.age")).unwrap();
@@ -249,12 +259,12 @@ fn a_moved_store_goes_on_where_it_is_adopted_and_refuses_here() {
     // The old one refuses, says where, and serves what lives.
     simulator.control("expire_sessions", &json!({}));
     let refused = home.orgkey(&["test", "acme", "--json"]).expect(6);
-    assert_eq!(code(&refused), "store_moved");
+    assert_eq!(code(&refused), "moved_elsewhere");
     assert!(refused.error()["message"].as_str().unwrap().contains(&file), "{refused}");
     home.orgkey(&["token", "acme"]).ok();
     assert_eq!(
         code(&home.orgkey(&["setup", "acme", "--start", "--json"]).expect(6)),
-        "store_moved"
+        "moved_elsewhere"
     );
     assert_eq!(simulator.count("refreshes"), 2);
     // And back again.
