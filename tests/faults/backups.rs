@@ -170,6 +170,33 @@ fn over_the_same_store_what_is_newer_stays_and_nothing_is_asked() {
 }
 
 #[test]
+fn what_was_saved_anew_under_a_deleted_name_stays_and_what_was_deleted_comes_back() {
+    let (simulator, home) = ready();
+    home.save(&simulator, "ben", BEN, &[]).ok();
+    let uat = "ana@acme.example.uat";
+    home.ready_credential(&simulator, "acme/sandbox", uat);
+    let file = backup(&home, "backup");
+    for (address, username) in [("acme/production", ANA), ("acme/sandbox", uat)] {
+        home.orgkey(&["delete", address, "--confirm", address]).ok();
+        home.ready_credential(&simulator, address, username);
+    }
+    home.orgkey(&["delete", "ben", "--confirm", "ben"]).ok();
+    let now = ["acme/production", "acme/sandbox"]
+        .map(|address| home.orgkey(&["token", address]).ok().stdout);
+    let restored = home.orgkey(&["restore", &file, "--confirm", "orgkey.db", "--json"]).ok().json();
+    assert_eq!(restored["restored"]["only_here"], 2);
+    let kept = ["acme/production", "acme/sandbox"]
+        .map(|address| home.orgkey(&["token", address]).ok().stdout);
+    assert_eq!(kept, now);
+    home.orgkey(&["show", "ben"]).ok();
+    let listed = home.orgkey(&["list", "--json"]).ok().json();
+    assert_eq!(listed["credentials"].as_array().unwrap().len(), 3);
+    simulator.control("expire_sessions", &json!({}));
+    home.orgkey(&["test", "--all"]).ok();
+    assert_no_replay(&simulator);
+}
+
+#[test]
 fn a_backup_over_a_store_whose_newer_token_is_lost_is_asked_about() {
     let (simulator, home) = ready();
     let file = backup(&home, "backup");
