@@ -42,6 +42,7 @@
 //! - what an error of Salesforce means, and what the admin does: `domain::fault`, one table
 //! - what a `slow_down`, a 503 or a half answer leads to: `domain::fault::classify`, then
 //!   `engine::refresh` for what may have been spent
+//! - which copy of a store may refresh: `engine::copies`; what is restored, and how: `store::restore`
 //! - which requests exist: `oauth`; what they look like on the wire: its tests
 //! - the words of the command line: `cli::args`; its JSON: `cli::output`
 //! - a key of the dashboard: `tui::keymap`; what it does: `tui::model`

@@ -59,7 +59,7 @@ pub(crate) async fn run(test: Test, context: &Context) -> Done {
 
 /// Whether it stands for every credential of the store.
 fn is_of_the_store(failure: &Failure) -> bool {
-    ["store_copied", "store_moved"].contains(&failure.code.as_str())
+    ["store_copied", "moved_elsewhere"].contains(&failure.code.as_str())
 }
 
 /// Which credentials: each is found before the first is tested, so that a typing mistake tests

@@ -72,6 +72,11 @@ pub(crate) struct CopyStanding {
     pub(crate) moved: Option<Moved>,
 }
 
+/// Whether two marks are of different hosts; an empty one says nothing.
+pub(crate) fn is_other_host(mark: &str, here: &str) -> bool {
+    !mark.is_empty() && !here.is_empty() && mark != here
+}
+
 /// Whether a refresh can make the token of a copy worthless. Where nobody knows, it can.
 pub(crate) fn may_rotate(rotation: Rotation) -> bool {
     rotation != Rotation::No
@@ -99,5 +104,18 @@ impl BackupPurpose {
     /// Reads the word.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         [Self::Backup, Self::Move].into_iter().find(|purpose| purpose.as_str() == text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_two_known_marks_tell_hosts_apart() {
+        assert!(is_other_host("a", "b"));
+        for (mark, here) in [("a", "a"), ("", "b"), ("a", ""), ("", "")] {
+            assert!(!is_other_host(mark, here), "{mark:?} {here:?}");
+        }
     }
 }

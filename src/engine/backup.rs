@@ -208,12 +208,12 @@ fn install_key(
         Some(_) if is_same_store => Ok(None),
         Some(present) if *present == key => Ok(None),
         Some(present) => {
-            let name = format!("{STORE_KEY}.before-{}", stamp(now()));
-            if !create_durably(&folder.join(&name), &present)? {
-                return Err(is_there(&folder.join(name)));
+            let kept = free_name(&path, ".before");
+            if !create_durably(&kept, &present)? {
+                return Err(is_there(&kept));
             }
             write_durably(&path, &key)?;
-            Ok(Some(name))
+            Ok(Some(shown(Path::new(kept.file_name().unwrap_or_default()))))
         }
     }
 }
@@ -229,7 +229,9 @@ pub(crate) fn inspect_backup(settings: &Settings, file: &Path) -> Result<BackupF
         let store_file = locations.store_file();
         let backup = receipt(file, &PrivateCopy::of(locations, file)?.content);
         let name = store_file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let present = if store_file.exists() { present(settings)? } else { Present::Nothing };
+        // A log without its file is a damaged store.
+        let is_there = store_file.exists() || beside(&store_file, "-wal").exists();
+        let present = if is_there { present(settings)? } else { Present::Nothing };
         Ok(BackupFacts { backup, store_file: name, present })
     };
     look().map_err(Failure::from)
@@ -247,9 +249,9 @@ fn present(settings: &Settings) -> Result<Present, Error> {
 /// Sets a damaged store aside, so that a backup can be restored; answers its new name.
 pub(crate) fn set_damaged_aside(settings: &Settings) -> Result<String, Failure> {
     let path = settings.locations.store_file();
-    let name = format!("damaged-{}", stamp(now()));
+    let kept = free_name(&path, ".damaged");
     let rename = |suffix: &str| -> Result<PathBuf, FileError> {
-        let to = beside(&path, &format!(".{name}{suffix}"));
+        let to = beside(&kept, suffix);
         rename_durably(&beside(&path, suffix), &to)?;
         Ok(to)
     };
@@ -308,6 +310,15 @@ impl Drop for PrivateCopy {
 fn remove_copy(path: &Path) -> Result<(), FileError> {
     remove_durably(path)?;
     remove_durably(&beside(path, "-journal"))
+}
+
+/// A name beside a file for what it is kept as: `orgkey.db.damaged-20261125T140500Z`.
+fn free_name(path: &Path, what: &str) -> PathBuf {
+    let stamped = format!("{what}-{}", stamp(now()));
+    let numbered = (2..).map(|number| beside(path, &format!("{stamped}-{number}")));
+    let mut names = std::iter::once(beside(path, &stamped)).chain(numbered);
+    let is_free = |name: &PathBuf| !["", "-wal"].iter().any(|end| beside(name, end).exists());
+    names.find(is_free).unwrap_or_else(|| beside(path, &stamped))
 }
 
 /// A path with something after its name.

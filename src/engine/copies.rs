@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use crate::domain::app::Rotation;
 use crate::domain::audit::AuditEvent;
-use crate::domain::copy::{CopyQuestion, CopySign, CopyStanding, Moved, may_rotate};
+use crate::domain::copy::{CopyQuestion, CopySign, CopyStanding, Moved, is_other_host, may_rotate};
 use crate::domain::credential::{Check, CheckKind, CheckOutcome};
 use crate::domain::name::Address;
 use crate::domain::record::RecordId;
@@ -54,7 +54,7 @@ impl Engine {
     pub(super) async fn copy_standing(&self) -> Result<CopyStanding, Error> {
         let here = platform::who::host_mark();
         let (mark, standing) = self.store.call(|store| store.copy_standing()).await?;
-        if mark == here || standing != CopyStanding::default() {
+        if !is_other_host(&mark, &here) || standing != CopyStanding::default() {
             return Ok(standing);
         }
         self.open_question(CopySign::OtherHost).await
@@ -68,7 +68,7 @@ impl Engine {
             let (true, Some(id)) = (standing == CopyStanding::default(), spending) else {
                 return Ok(Ok((standing, None)));
             };
-            if mark != here {
+            if is_other_host(&mark, &here) {
                 return Ok(Ok((standing, Some(CopySign::OtherHost))));
             }
             let begun = store.refreshes(id)?;

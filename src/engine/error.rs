@@ -258,7 +258,7 @@ impl Error {
                 "wrong_account"
             }
             Self::Refused(Refusal::StoreCopied { .. }) => "store_copied",
-            Self::Refused(Refusal::StoreMoved { .. }) => "store_moved",
+            Self::Refused(Refusal::StoreMoved { .. }) => "moved_elsewhere",
             Self::Invalid(_) => "invalid_input",
             Self::Key(KeyProtection::Missing) => "key_missing",
             Self::Key(KeyProtection::Passphrase | KeyProtection::Bare) => "locked",

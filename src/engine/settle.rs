@@ -70,8 +70,13 @@ impl Spending {
 
     /// Tells the token that is spent, and not what it is.
     pub(super) fn spent_tag(&self) -> [u8; 32] {
-        let spent = self.token.refresh_token.as_ref().unwrap_or(&self.token.access_token);
-        self.key.sealer().key.tag("spent", spent)
+        self.tag(&self.token)
+    }
+
+    /// Tells which token the next refresh spends.
+    fn tag(&self, token: &TokenSet) -> [u8; 32] {
+        let spends = token.refresh_token.as_ref().unwrap_or(&token.access_token);
+        self.key.sealer().key.tag("spent", spends)
     }
 
     /// The row of a refreshed token set: a generation further, of the same sign-in.
@@ -211,7 +216,6 @@ impl Engine {
             &self.settings.config.host_policy(),
         )
         .unwrap_or_else(|_| old.instance_url.clone());
-        let rotated = answer.refresh_token.is_some();
         let token = successor(old, answer, instance_url);
         if foreign {
             let fault = Fault::new(FaultKind::ForeignRefresh, old.login_url.host(), "", Some(200));
@@ -244,7 +248,7 @@ impl Engine {
             Err(store::Error::Stale) => self.keep_fenced(spending, &token).await?,
             finished => {
                 finished?;
-                if !rotated {
+                if spending.tag(&token) == spending.spent_tag() {
                     self.note_kept(credential, spent, spending.spent_tag()).await;
                 }
             }

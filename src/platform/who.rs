@@ -89,9 +89,14 @@ fn read_text(path: &str) -> Option<String> {
 }
 
 /// A mark of this host: 32 hexadecimal digits, the same until the machine ID or the host name
-/// changes. It is a hash, for machine-id(5) asks that the ID itself is not given away.
+/// changes. It is a hash, for machine-id(5) asks that the ID itself is not given away. Empty where
+/// the ID is there and can't be read just now: that says nothing of the host.
 pub(crate) fn host_mark() -> String {
-    let machine = fs::read("/etc/machine-id").unwrap_or_default();
+    let machine = match fs::read("/etc/machine-id") {
+        Ok(machine) => machine,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(_) => return String::new(),
+    };
     let name = rustix::system::uname();
     host_mark_of(machine.trim_ascii(), name.nodename().to_bytes())
 }

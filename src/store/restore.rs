@@ -85,6 +85,15 @@ const MERGE: &str = "
              OR (p.generation = b.generation AND p.refreshes > b.refreshes);
     DELETE FROM copy.credential WHERE id IN (SELECT id FROM temp.ours);
 
+    -- What was deleted here gives way to what was saved under its name since.
+    DELETE FROM copy.credential WHERE id IN (
+         SELECT b.id FROM copy.credential b JOIN copy.connection n ON n.id = b.connection_id
+           JOIN main.connection m ON m.name_folded = n.name_folded
+           JOIN main.credential p ON p.connection_id = m.id AND p.environment = b.environment
+          WHERE b.id NOT IN (SELECT id FROM main.credential)
+            AND p.id NOT IN (SELECT id FROM copy.credential)
+            AND p.id NOT IN (SELECT id FROM temp.ours));
+
     INSERT INTO temp.ours (id, refreshes, newer)
          SELECT p.id, p.refreshes, 0 FROM main.credential p
           WHERE NOT EXISTS (SELECT 1 FROM copy.credential b WHERE b.id = p.id)

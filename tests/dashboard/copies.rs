@@ -51,7 +51,10 @@ fn another_copy_goes_on_and_it_is_taken_back() {
     console.key("\t");
     console.key("\t");
     console.key_for("\r", "another copy of this store goes on: nothing is refreshed here");
-    assert_eq!(home.orgkey(&["test", "acme", "--json"]).expect(6).error()["code"], "store_moved");
+    assert_eq!(
+        home.orgkey(&["test", "acme", "--json"]).expect(6).error()["code"],
+        "moved_elsewhere"
+    );
     console.key_for("C", "Take this store back to here?");
     console.key("\t");
     console.key_for("\r", "this store goes on, on this host");

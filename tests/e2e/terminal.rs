@@ -244,6 +244,24 @@ fn delete_asks_for_the_name() {
 }
 
 #[test]
+fn restore_asks_for_the_name_of_the_stores_file() {
+    let simulator = Simulator::start();
+    let home = Home::new();
+    home.save(&simulator, "acme", ANA, &["--tag", "old"]).ok();
+    let file = home.outside().join("backup").to_str().unwrap().to_owned();
+    home.orgkey(&["backup", &file]).ok();
+    home.orgkey(&["reset", "acme", "--tag", "new"]).ok();
+    for (typed, expected, tag) in [("acme", 6, "new"), ("", 6, "new"), ("orgkey.db", 0, "old")] {
+        let mut terminal = Terminal::orgkey(&home, &["restore", &file]);
+        terminal.answer("Type orgkey.db to restore: ", 1, typed);
+        let (code, shown) = terminal.end();
+        assert_eq!(code, expected, "{typed}: {shown}");
+        assert!(shown.contains("is kept beside it"), "{typed}: {shown}");
+        assert_eq!(home.shown("acme")["tags"][0], tag, "{typed}");
+    }
+}
+
+#[test]
 fn a_token_is_shown_on_a_terminal_only_when_asked_to() {
     let simulator = Simulator::start();
     let home = Home::new();

@@ -170,6 +170,33 @@ fn over_the_same_store_what_is_newer_stays_and_nothing_is_asked() {
 }
 
 #[test]
+fn what_was_saved_anew_under_a_deleted_name_stays_and_what_was_deleted_comes_back() {
+    let (simulator, home) = ready();
+    home.save(&simulator, "ben", BEN, &[]).ok();
+    let uat = "ana@acme.example.uat";
+    home.ready_credential(&simulator, "acme/sandbox", uat);
+    let file = backup(&home, "backup");
+    for (address, username) in [("acme/production", ANA), ("acme/sandbox", uat)] {
+        home.orgkey(&["delete", address, "--confirm", address]).ok();
+        home.ready_credential(&simulator, address, username);
+    }
+    home.orgkey(&["delete", "ben", "--confirm", "ben"]).ok();
+    let now = ["acme/production", "acme/sandbox"]
+        .map(|address| home.orgkey(&["token", address]).ok().stdout);
+    let restored = home.orgkey(&["restore", &file, "--confirm", "orgkey.db", "--json"]).ok().json();
+    assert_eq!(restored["restored"]["only_here"], 2);
+    let kept = ["acme/production", "acme/sandbox"]
+        .map(|address| home.orgkey(&["token", address]).ok().stdout);
+    assert_eq!(kept, now);
+    home.orgkey(&["show", "ben"]).ok();
+    let listed = home.orgkey(&["list", "--json"]).ok().json();
+    assert_eq!(listed["credentials"].as_array().unwrap().len(), 3);
+    simulator.control("expire_sessions", &json!({}));
+    home.orgkey(&["test", "--all"]).ok();
+    assert_no_replay(&simulator);
+}
+
+#[test]
 fn a_backup_over_a_store_whose_newer_token_is_lost_is_asked_about() {
     let (simulator, home) = ready();
     let file = backup(&home, "backup");
@@ -211,6 +238,16 @@ fn a_damaged_store_is_set_aside_and_another_store_is_kept_with_its_key() {
     assert_eq!(files(&home, "orgkey.db.damaged-").len(), 1);
     home.orgkey(&["test", "acme"]).ok();
 
+    // A store that is gone but for its log, and one that was emptied, are set aside as well.
+    fs::rename(home.path().join("orgkey.db"), home.path().join("orgkey.db-wal")).unwrap();
+    home.orgkey(&["restore", &file, "--confirm", "orgkey.db"]).ok();
+    home.orgkey(&["test", "acme"]).ok();
+    drop(store(&home));
+    fs::write(home.path().join("orgkey.db"), "").unwrap();
+    home.orgkey(&["restore", &file, "--confirm", "orgkey.db"]).ok();
+    home.orgkey(&["test", "acme"]).ok();
+    assert_eq!(files(&home, "orgkey.db.damaged-").len(), 3);
+
     let other = Home::new();
     other.save(&simulator, "mine", BEN, &[]).ok();
     let its_key = fs::read(other.path().join("store.age")).unwrap();
@@ -249,12 +286,12 @@ fn a_moved_store_goes_on_where_it_is_adopted_and_refuses_here() {
     // The old one refuses, says where, and serves what lives.
     simulator.control("expire_sessions", &json!({}));
     let refused = home.orgkey(&["test", "acme", "--json"]).expect(6);
-    assert_eq!(code(&refused), "store_moved");
+    assert_eq!(code(&refused), "moved_elsewhere");
     assert!(refused.error()["message"].as_str().unwrap().contains(&file), "{refused}");
     home.orgkey(&["token", "acme"]).ok();
     assert_eq!(
         code(&home.orgkey(&["setup", "acme", "--start", "--json"]).expect(6)),
-        "store_moved"
+        "moved_elsewhere"
     );
     assert_eq!(simulator.count("refreshes"), 2);
     // And back again.

@@ -137,10 +137,13 @@ fn d14_a_store_that_another_host_used_last_asks_before_it_refreshes() {
     // The other one goes on.
     let moved = home.orgkey(&["move", "--elsewhere", "--json"]).ok().json();
     assert!(moved["standing"]["moved"]["at"].is_string(), "{moved}");
-    assert_eq!(home.orgkey(&["test", "acme", "--json"]).expect(6).error()["code"], "store_moved");
+    assert_eq!(
+        home.orgkey(&["test", "acme", "--json"]).expect(6).error()["code"],
+        "moved_elsewhere"
+    );
     assert_eq!(
         home.orgkey(&["setup", "acme", "--start", "--json"]).expect(6).error()["code"],
-        "store_moved"
+        "moved_elsewhere"
     );
     assert_eq!(home.orgkey(&["token", "acme"]).ok().stdout, token);
     assert_eq!(simulator.count("refreshes"), 0);

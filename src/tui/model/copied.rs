@@ -120,7 +120,7 @@ impl Model {
 
     /// A token was not spent because of how the store stands: said once for all of them.
     pub(super) fn refused_for_the_store(&mut self, failure: &Failure) -> Option<Vec<Effect>> {
-        if !["store_copied", "store_moved"].contains(&failure.code.as_str()) {
+        if !["store_copied", "moved_elsewhere"].contains(&failure.code.as_str()) {
             return None;
         }
         if self.jobs.any(|operation| *operation == Operation::CopyStanding) {
