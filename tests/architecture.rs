@@ -75,6 +75,9 @@ const NOT_OUR_WORDS: [&str; 18] = [
     "wizard",
 ];
 
+/// The one module that may hold `unsafe`.
+const UNSAFE: &str = "src/platform/memory.rs";
+
 /// Longest file, in lines.
 const LONGEST_FILE: usize = 600;
 
@@ -212,6 +215,9 @@ fn the_program_neither_panics_nor_prints_past_its_output() {
     let mut found = Vec::new();
     for (file, code) in code_of_program(&sources()) {
         for (token, what) in banned {
+            if what == "unsafe" && file == UNSAFE {
+                continue;
+            }
             for (line, _) in lines_with(&code, |line| line.contains(token)) {
                 found.push(Finding { file: file.clone(), line, what: what.to_owned() });
             }

@@ -2,6 +2,7 @@
 //! the engine in this process all else.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc};
@@ -49,6 +50,8 @@ pub(crate) struct Route {
     which: Which,
     open_for: Option<Duration>,
     agent: Arc<Mutex<Option<Arc<Client>>>>,
+    /// Whether it was said that there is none.
+    told: Arc<AtomicBool>,
 }
 
 impl Route {
@@ -58,7 +61,7 @@ impl Route {
             AgentUse::Auto => which,
             AgentUse::Never => Which::None,
         };
-        Self { engine, which, open_for, agent: Arc::default() }
+        Self { engine, which, open_for, agent: Arc::default(), told: Arc::default() }
     }
 
     /// The engine in this process.
@@ -113,6 +116,13 @@ impl Route {
                         return;
                     }
                 }
+            }
+            if route.which == Which::Started
+                && which == Which::Started
+                && !route.told.swap(true, Ordering::Relaxed)
+            {
+                let note = "no agent could be started: what is under way ends with this program";
+                let _ = sender.send(Event::Note(note.into())).await;
             }
             let ended = pass_on(route.engine.submit(operation), &sender).await;
             let _ = sender.send(Event::Done(ended)).await;

@@ -238,6 +238,11 @@ impl Engine {
     }
 
     fn hold(&self, held: HeldKey) -> Arc<HeldKey> {
+        held.key.each_place(|bytes| {
+            if !platform::memory::keep_from_swap(bytes) {
+                tracing::warn!("the key's memory may be swapped out (ulimit -l)");
+            }
+        });
         let held = Arc::new(held);
         *self.held_key() = Some(Arc::clone(&held));
         held

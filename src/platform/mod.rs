@@ -13,6 +13,7 @@ pub(crate) mod files;
 pub(crate) mod harden;
 pub(crate) mod inbox;
 pub(crate) mod lock;
+pub(crate) mod memory;
 pub(crate) mod secret_file;
 pub(crate) mod session;
 pub(crate) mod terminal;

@@ -111,6 +111,11 @@ impl DataKey {
         Ok(Self { current: Key::random()?, former: Vec::new() })
     }
 
+    /// Shows the bytes of every key that this one holds, for whoever keeps them out of the swap.
+    pub(crate) fn each_place(&self, mut see: impl FnMut(&[u8])) {
+        self.keys().for_each(|key| see(&**key.bytes));
+    }
+
     /// The key's ID in hexadecimal, for people and for the audit. Not a secret.
     pub(crate) fn id(&self) -> String {
         hex(self.current.id)

@@ -110,6 +110,7 @@ fn assert_sound(home: &Home) {
             "locks",
             "spent",
             "ballast",
+            "agent.sock",
         ];
         assert!(known.contains(&name.as_str()), "left behind: {name}");
         let metadata = entry.metadata().unwrap();

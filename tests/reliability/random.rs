@@ -144,9 +144,47 @@ fn verify(home: &Home, simulator: &Simulator) -> usize {
     lost
 }
 
-fn kill_at_random(kills: usize) {
+/// An agent that does the exchanges of those who are killed.
+struct Agent(std::process::Child);
+
+impl Agent {
+    fn start(home: &Home) -> Self {
+        let mut command = home.command(&["agent"]);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let socket = home.path().join("agent.sock");
+        crate::common::until("the agent to listen", || {
+            std::os::unix::net::UnixStream::connect(&socket).is_ok()
+        });
+        Self(child)
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What is killed at random.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Victim {
+    /// Commands and dashboards that do their own exchanges.
+    Alone,
+    /// Commands and dashboards beside an agent.
+    Clients,
+    /// The agent, together with two of its clients.
+    Agent,
+}
+
+fn kill_at_random(victim: Victim, kills: usize) {
     let simulator = Simulator::start();
     let home = Home::new();
+    if victim == Victim::Alone {
+        let alone = format!("agent = \"never\"\n{}", crate::common::config(PUBLIC_APP));
+        home.write("config.toml", &alone);
+    }
+    let mut agent = (victim != Victim::Alone).then(|| Agent::start(&home));
     for (name, username) in USERS {
         home.ready_credential(&simulator, name, username);
     }
@@ -160,7 +198,14 @@ fn kill_at_random(kills: usize) {
             .iter()
             .map(|(name, _)| home.orgkey(&["token", name]).stdout.trim().to_owned())
             .collect();
-        if dice.roll(5) == 0 {
+        if victim == Victim::Agent {
+            let tester = home.command(&["test", USERS[0].0]).stdout(Stdio::null()).spawn();
+            round(&home, &mut dice, &tokens);
+            drop(agent.take());
+            let _ = tester.unwrap().wait();
+            agent = Some(Agent::start(&home));
+            killed += 3;
+        } else if dice.roll(5) == 0 {
             dashboard_round(&home, &mut dice);
             killed += 1;
         } else {
@@ -175,16 +220,42 @@ fn kill_at_random(kills: usize) {
         assert!(gone as u64 <= unheard, "{gone} lost, but only {unheard} were carried out");
         lost += gone;
     }
+    drop(agent);
+    if victim == Victim::Clients {
+        assert_eq!(lost, 0, "the agent did not finish what it was asked");
+    }
     say(&format!("{killed} kills: {refreshes} refreshes carried out, {lost} lost and said so"));
 }
 
 #[test]
 fn a_few_kills_at_random_leave_nothing_unsaid() {
-    kill_at_random(20);
+    kill_at_random(Victim::Alone, 20);
+}
+
+#[test]
+fn a_few_kills_beside_an_agent_lose_nothing() {
+    kill_at_random(Victim::Clients, 20);
+}
+
+#[test]
+fn a_few_kills_of_the_agent_leave_nothing_unsaid() {
+    kill_at_random(Victim::Agent, 12);
+}
+
+#[test]
+#[ignore = "five hundred kills"]
+fn five_hundred_kills_beside_an_agent_lose_nothing() {
+    kill_at_random(Victim::Clients, KILLS);
+}
+
+#[test]
+#[ignore = "five hundred kills"]
+fn five_hundred_kills_of_the_agent_leave_nothing_unsaid() {
+    kill_at_random(Victim::Agent, KILLS);
 }
 
 #[test]
 #[ignore = "five hundred kills"]
 fn five_hundred_kills_at_random_leave_nothing_unsaid() {
-    kill_at_random(KILLS);
+    kill_at_random(Victim::Alone, KILLS);
 }
