@@ -282,7 +282,7 @@ fn what_is_no_frame_ends_that_connection_alone() {
 }
 
 #[test]
-fn another_version_is_answered_and_the_older_agent_leaves() {
+fn d11_another_version_is_answered_and_the_older_agent_leaves() {
     let home = Home::new();
     let mut agent = Agent::start(&home);
     let mut stream = UnixStream::connect(socket(&home)).unwrap();

@@ -543,3 +543,25 @@ fn finish(model: &mut Model) {
     let event = Event::Done(Ok(Outcome::Index(sample::many().into_iter().collect())));
     model.update(Message::Engine { job: index, event: Box::new(event) }, sample::NOW);
 }
+
+#[test]
+fn while_a_token_is_in_memory_alone_no_key_ends_the_program() {
+    let mut model = loaded(sample::many());
+    let effects = press(&mut model, Key::Char('t'));
+    let Some(Effect::Submit { job, .. }) = effects.first().cloned() else { panic!("{effects:?}") };
+    let tell = |model: &mut Model, event| {
+        model.update(Message::Engine { job, event: Box::new(event) }, sample::NOW)
+    };
+    tell(&mut model, Event::Alarm("the new token is in memory alone".into()));
+    let screens = model.screens.len();
+    assert_eq!(press(&mut model, Key::Char('q')), []);
+    assert_eq!(model.update(Message::Key(Key::Ctrl('c')), sample::NOW), []);
+    assert_eq!(model.update(Message::Paste(Sensitive::new("x".into())), sample::NOW), []);
+    assert_eq!(press(&mut model, Key::Char('D')), []);
+    assert_eq!(model.screens.len(), screens);
+    assert_eq!(model.update(Message::Key(Key::Ctrl('l')), sample::NOW), [Effect::Redraw]);
+    // What ended well, or could be kept, ends the alarm.
+    tell(&mut model, Event::Done(Err(failure("kept", "free some space", FailureDetail::None))));
+    assert!(model.alarm.is_none());
+    assert_eq!(press(&mut model, Key::Char('q')), [Effect::Quit(0)]);
+}

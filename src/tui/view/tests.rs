@@ -295,3 +295,18 @@ fn without_colour_every_state_is_still_told_apart_and_ascii_is_ascii() {
         crate::domain::credential::State::ALL.iter().map(|state| state.mark()).collect();
     assert_eq!(marks.len(), crate::domain::credential::State::ALL.len());
 }
+
+#[test]
+fn what_must_not_be_overlooked_fills_the_screen() {
+    let mut model = loaded(sample::many());
+    let effects = press(&mut model, Key::Char('t'));
+    let Some(crate::tui::effect::Effect::Submit { job, .. }) = effects.first().cloned() else {
+        panic!("{effects:?}")
+    };
+    let words = "the new token is in the memory of this process alone (the store could not be \
+                 written: no space left on its file system): do not end it, free some space on the \
+                 disk; it is tried again every 2 s";
+    let event = Box::new(Event::Alarm(words.into()));
+    model.update(Message::Engine { job, event }, sample::NOW);
+    snapshot("alarm", &model);
+}
