@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::frame::{self, FrameError};
 use super::grants::Grants;
 use super::protocol::{Answer, Hello, PROGRAM, PROTOCOL, Request, Welcome};
 use crate::domain::time::UnixMillis;
-use crate::engine::outcome::FailureDetail;
+use crate::engine::outcome::{FailureDetail, KeyProtection};
 use crate::engine::{Engine, Error, Event, Failure, Operation, Outcome, Settings, exit, now};
 use crate::platform;
 use crate::platform::lock::LockFile;
@@ -45,6 +46,7 @@ pub(crate) enum Ended {
 struct Agent {
     engine: Mutex<Arc<Engine>>,
     grants: Grants,
+    socket: PathBuf,
     /// Until when the key is open.
     open_until: watch::Sender<Option<UnixMillis>>,
     /// Connections, and operations that outlived theirs.
@@ -93,6 +95,7 @@ pub(crate) async fn run(
     let agent = Arc::new(Agent {
         engine: Mutex::new(Engine::open(settings)?),
         grants: Grants::of_owner(platform::files::our_uid()),
+        socket: socket.clone(),
         open_until: watch::channel(None).0,
         busy: watch::channel(0).0,
         leaving: watch::channel(false).0,
@@ -150,7 +153,12 @@ impl Agent {
         loop {
             let at_rest = *busy.borrow_and_update() == 0 && open.borrow_and_update().is_none();
             tokio::select! {
-                () = tokio::time::sleep(idle), if at_rest => return,
+                () = tokio::time::sleep(idle) => {
+                    // Nobody can find an agent whose folder is gone.
+                    if at_rest || !self.socket.exists() {
+                        return;
+                    }
+                }
                 _ = busy.changed() => {}
                 _ = open.changed() => {}
             }
@@ -265,8 +273,11 @@ impl Agent {
             let mut events = engine.submit(operation);
             while let Some(mut event) = events.recv().await {
                 if let Event::Done(Ok(Outcome::Key(report))) = &mut event {
-                    if locks || (opens && report.open) {
-                        let until = (!locks).then(|| now().plus(open_for));
+                    // A bare key is open to whoever has its file: there is nothing to forget.
+                    let opened =
+                        opens && report.open && report.protection == KeyProtection::Passphrase;
+                    if locks || opened {
+                        let until = opened.then(|| now().plus(open_for));
                         agent.open_until.send_replace(until);
                     }
                     report.open_until = *agent.open_until.borrow();

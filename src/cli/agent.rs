@@ -117,6 +117,9 @@ pub(crate) async fn unlock(context: &Context) -> Done {
                 let passphrase = platform::secret_file::read_secret_file(&file)
                     .map_err(|error| Failure::from(Error::SecretFile(error)))?;
                 key(context.ask(Operation::OpenKey(Sensitive(passphrase))).await?)?
+            } else if status.open && !platform::terminal::stdin_is_terminal() {
+                // Open it is; for how long anew only the passphrase decides.
+                status
             } else if !platform::terminal::stdin_is_terminal() {
                 return Err(Failure::from(Error::Key(status.protection)).into());
             } else {

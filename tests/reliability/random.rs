@@ -199,7 +199,8 @@ fn kill_at_random(victim: Victim, kills: usize) {
             .map(|(name, _)| home.orgkey(&["token", name]).stdout.trim().to_owned())
             .collect();
         if victim == Victim::Agent {
-            let tester = home.command(&["test", USERS[0].0]).stdout(Stdio::null()).spawn();
+            let mut tester = home.command(&["test", USERS[0].0]);
+            let tester = tester.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
             round(&home, &mut dice, &tokens);
             drop(agent.take());
             let _ = tester.unwrap().wait();
