@@ -105,7 +105,13 @@ pub(crate) async fn run(
     // Nobody new finds us, and whoever starts next may have the name.
     platform::durable::remove_durably(&socket)?;
     let engine = agent.engine();
-    let closed = tokio::time::timeout(LAST_EXCHANGE, engine.close()).await;
+    let mut busy = agent.busy.subscribe();
+    let end = async {
+        // Whoever asked hears the answer yet.
+        let _ = busy.wait_for(|count| *count == 0).await;
+        engine.close().await;
+    };
+    let closed = tokio::time::timeout(LAST_EXCHANGE, end).await;
     if closed.is_err() && engine.is_only_in_memory() {
         engine.close().await;
     }

@@ -116,11 +116,30 @@ impl Engine {
     ) -> Result<AnswerSlot, Error> {
         let inbox = self.inbox();
         let place = AnswerPlace { table: table(operation), credential, generation, endpoint };
-        run_blocking(move || {
+        let slot = run_blocking(move || {
             let slot = inbox.claim().map_err(no_room)?;
             Ok(AnswerSlot { slot, inbox, key, operation, place })
         })
-        .await
+        .await?;
+        if slot.slot.is_behind() {
+            self.sweep_inbox().await?;
+        }
+        Ok(slot)
+    }
+
+    /// Empties the slots of answers that are in the store already: their process ended between its
+    /// commit and this.
+    async fn sweep_inbox(&self) -> Result<(), Error> {
+        let inbox = self.inbox();
+        for answer in run_blocking(move || Ok(inbox.waiting()?)).await? {
+            let Some((found, _)) = label(&answer.content) else { continue };
+            let newest =
+                self.store.call(move |store| store.newest_generation(found.credential)).await?;
+            if newest.is_none_or(|newest| newest > found.generation) {
+                clear(answer).await?;
+            }
+        }
+        Ok(())
     }
 
     fn inbox(&self) -> Inbox {

@@ -164,6 +164,11 @@ impl Slot {
         }
     }
 
+    /// Whether another one before it was not free.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.index > 0
+    }
+
     /// Empties the slot. Needs no sync: what is found again later is older than the store.
     pub(crate) fn clear(&self) -> Result<(), FileError> {
         let length = self.length()?.unwrap_or(0);

@@ -82,6 +82,18 @@ impl Store {
             .map_err(Error::from)
     }
 
+    /// The newest generation of a credential; `None` when it is gone.
+    pub(crate) fn newest_generation(
+        &self,
+        credential: RecordId,
+    ) -> Result<Option<Generation>, Error> {
+        Ok(self
+            .connection
+            .prepare_cached("SELECT generation FROM credential WHERE id = ?1")?
+            .query_row([credential.0], |row| Ok(Generation(row.get(0)?)))
+            .optional()?)
+    }
+
     /// Whether an exchange of a credential was begun and is not settled.
     pub(crate) fn has_intent(&self, credential: RecordId) -> Result<bool, Error> {
         Ok(self

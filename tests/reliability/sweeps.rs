@@ -97,6 +97,9 @@ fn sweep_refresh(blow: Blow, calls: Option<&[&str]>) -> Met {
         after_refresh(&home, &simulator, &old, &point, &mut met);
         true
     });
+    // What a killed process left in the inbox does not stay there for ever.
+    let inbox = std::fs::metadata(home.path().join("inbox")).unwrap().len();
+    assert!(inbox <= 3 * 64 * 1024, "{inbox}");
     met
 }
 
