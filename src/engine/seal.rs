@@ -14,6 +14,9 @@ use crate::domain::token::{Generation, TokenSet};
 use crate::engine::error::Error;
 use crate::vault::data_key::{DataKey, Place, SealPreparation};
 
+/// Room for the sealed form of anything but the largest tokens, in bytes.
+const PAYLOAD_ROOM: usize = 32 * 1024;
+
 /// The sealing key with the store that it seals for.
 pub(crate) struct Sealer<'a> {
     /// The opened key.
@@ -302,7 +305,9 @@ impl Sealer<'_> {
         row: RecordId,
         generation: Generation,
     ) -> Result<Vec<u8>, Error> {
-        let plain = Zeroizing::new(serde_json::to_vec(payload).map_err(|_| unreadable(table))?);
+        // Room enough from the start: a buffer that grows would leave copies of a token behind.
+        let mut plain = Zeroizing::new(Vec::with_capacity(PAYLOAD_ROOM));
+        serde_json::to_writer(&mut *plain, payload).map_err(|_| unreadable(table))?;
         Ok(self.key.seal(&plain, &self.place(table, &row, generation))?)
     }
 

@@ -47,7 +47,8 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// The simulated Salesforce, a process of its own on a free port; ended when it is dropped.
 pub struct Simulator {
-    child: Child,
+    /// Its process.
+    pub child: Child,
     /// Its port on 127.0.0.1.
     pub port: u16,
     /// What it said of itself: `orgs`, `apps`, `control_url`, ...

@@ -308,3 +308,45 @@ fn a_change_of_the_configuration_is_seen_by_the_agent() {
     home.orgkey(&["test", "acme"]).ok();
     assert!(simulator.count("api_calls") > 0);
 }
+
+/// Whether the memory of a process holds these bytes; `None` where it may not be read.
+fn memory_holds(pid: u32, wanted: &[u8]) -> Option<bool> {
+    use std::os::unix::fs::FileExt;
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+    let memory = std::fs::File::open(format!("/proc/{pid}/mem")).ok()?;
+    let mut read = 0;
+    for line in maps.lines() {
+        let (range, rest) = line.split_once(' ')?;
+        let (start, end) = range.split_once('-')?;
+        let address = |text: &str| u64::from_str_radix(text, 16).unwrap();
+        let mut bytes = vec![0; usize::try_from(address(end) - address(start)).unwrap()];
+        // What is written to is where a secret can be.
+        if !rest.starts_with("rw") || memory.read_exact_at(&mut bytes, address(start)).is_err() {
+            continue;
+        }
+        read += bytes.len();
+        if bytes.windows(wanted.len()).any(|window| window == wanted) {
+            return Some(true);
+        }
+    }
+    assert!(read > 100_000, "hardly any memory was read: {read}");
+    Some(false)
+}
+
+#[test]
+fn after_a_refresh_and_a_lock_the_agent_holds_neither_passphrase_nor_refresh_token() {
+    let simulator = Simulator::start();
+    let (home, file) = locked_home(&simulator);
+    let agent = Agent::start(&home);
+    with_passphrase(&home, &file, &["unlock"]);
+    home.set_up(&simulator, "acme", ANA).ok();
+    home.orgkey_with(&["token", "acme", "--not", "-"], &token(&home)).ok();
+    home.orgkey(&["lock"]).ok();
+    // Every refresh token of the simulated Salesforce begins with this.
+    let refresh_token = b"5Aep861SIMCANARY";
+    let Some(found) = memory_holds(agent.0.id(), refresh_token) else { return };
+    assert!(!found, "a refresh token is left in the agent's memory");
+    assert_eq!(memory_holds(agent.0.id(), b"correct horse battery staple"), Some(false));
+    // The search finds what is there: those who made the token have it.
+    assert_eq!(memory_holds(simulator.child.id(), refresh_token), Some(true));
+}
