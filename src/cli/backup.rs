@@ -69,10 +69,15 @@ pub(crate) fn adopt(adopt: Adopt, settings: Settings, output: Output) -> Done {
         Some(file) => make_way(file, adopt.confirm.as_deref(), &settings, output)?,
         None => None,
     };
+    let store_file = settings.locations.store_file();
+    let name = store_file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     signals::block_on(settings, |engine| async move {
         let context = Context::new(engine, output);
         let restored = match file {
-            None => None,
+            None => {
+                confirm_take_back(&name, adopt.confirm.as_deref(), &context).await?;
+                None
+            }
             Some(file) => {
                 let request = RestoreRequest { file, reason: adopt.reason.clone() };
                 Some(ask_restore(request, damaged, &context).await?)
@@ -83,6 +88,40 @@ pub(crate) fn adopt(adopt: Adopt, settings: Settings, output: Output) -> Done {
         };
         show_adopted(restored.as_ref(), &receipt, output)
     })
+}
+
+/// A store that was left to another copy is taken back only on a word: that copy may have spent what
+/// is here.
+async fn confirm_take_back(name: &str, confirmed: Option<&str>, context: &Context) -> Done {
+    let outcome = context.ask(Operation::CopyStanding).await?;
+    let Outcome::CopyStanding(standing) = outcome else { return Err(unexpected()) };
+    let Some(moved) = standing.moved else { return Ok(()) };
+    let what = if moved.to.is_empty() {
+        "this store was left to another copy".to_owned()
+    } else {
+        format!("this store was moved to {}", moved.to)
+    };
+    let typed = match confirmed {
+        Some(typed) => typed.to_owned(),
+        None if terminal::stdin_is_terminal() => {
+            context.output.say(&format!(
+                "{what} on {}. If that one refreshed since, the tokens here are spent, and to send\n\
+                 them again can end its own.",
+                moved.at.rfc3339()
+            ));
+            visible(&format!("Type {name} to take it back: ")).await?
+        }
+        None => {
+            return Err(refused(
+                "confirmation_missing",
+                format!(
+                    "{what}, which may have refreshed since; it is taken back only when its name is given"
+                ),
+                format!("see that the other one is used no more, then add --confirm {name}"),
+            ));
+        }
+    };
+    matches_name(&typed, name, "taken back")
 }
 
 fn show_adopted(restored: Option<&RestoreReceipt>, receipt: &AdoptReceipt, output: Output) -> Done {
@@ -130,7 +169,9 @@ pub(crate) async fn move_away(request: Move, context: &Context) -> Done {
     }
     context.output.text(&format!("moved to {}: {}", backup.file, held(&backup)))?;
     context.output.say(NO_IDENTITY);
-    context.output.say("next, on the other host, once: orgkey adopt FILE");
+    context
+        .output
+        .say("next, on the other host, once: carry the identity there too, then orgkey adopt FILE");
     Ok(())
 }
 
@@ -188,12 +229,17 @@ fn confirm(facts: &BackupFacts, confirmed: Option<&str>, output: Output) -> Resu
             ));
         }
     };
-    if typed == *name {
+    matches_name(&typed, name, "restored")
+}
+
+/// Whether what was typed is the name that was asked for; `done` says what did not happen.
+fn matches_name(typed: &str, name: &str, done: &str) -> Done {
+    if typed == name {
         return Ok(());
     }
     Err(refused(
         "confirmation_differs",
-        format!("'{}' is not {name}; nothing was restored", clean_and_mask(&typed)),
+        format!("'{}' is not {name}; nothing was {done}", clean_and_mask(typed)),
         format!("type {name} exactly"),
     ))
 }

@@ -181,7 +181,7 @@ fn may_be_spent(
     }
     let is_newest = journal.newest(credential.id).map(|one| one.refreshes <= credential.refreshes);
     match is_newest {
-        _ if !known.this_host => true,
+        _ if !known.this_host || known.contested => true,
         Some(is_newest) => !is_newest,
         // A journal that knows nothing of it says nothing; the store that was here may know.
         None => !known.only,

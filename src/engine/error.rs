@@ -324,7 +324,7 @@ impl Error {
                 "make it with orgkey key init, or name a file in ORGKEY_PASSPHRASE_FILE".into()
             }
             Self::Key(KeyProtection::Passphrase | KeyProtection::Bare) => {
-                "run it on a terminal to be asked, or name the passphrase's file in ORGKEY_PASSPHRASE_FILE".into()
+                "run orgkey unlock on a terminal, or name the passphrase's file in ORGKEY_PASSPHRASE_FILE".into()
             }
             Self::Vault(error) => error.remedy().into(),
             Self::Store(error) => error.remedy(),

@@ -58,6 +58,9 @@ pub(crate) struct Known {
     pub(crate) this_host: bool,
     /// The backup is of this very store, which was the only one, and what is newer here was kept.
     pub(crate) only: bool,
+    /// Whichever of the two stores knows more was moved, or had the question open: another copy
+    /// goes on, whatever this host knows of its own refreshes.
+    pub(crate) contested: bool,
 }
 
 /// What tables refer to comes before them.
@@ -183,7 +186,7 @@ fn replace(
             format!("{}; what was here is kept as {kept}, audit row {length} {head}", entry.detail);
         restored.kept_as = Some(kept);
     }
-    let (same, only) = standing(transaction, &restore.host_mark)?;
+    let Standing { same, only, contested } = standing(transaction, &restore.host_mark)?;
     if same {
         transaction.execute_batch(MERGE)?;
         for table in OF_CREDENTIAL {
@@ -205,7 +208,7 @@ fn replace(
         transaction
             .execute_batch(&format!("INSERT INTO main.{table} SELECT * FROM copy.{table}"))?;
     }
-    restored.question = settle_meta(transaction, restore, (same && only, spent))?;
+    restored.question = settle_meta(transaction, restore, (same && only, contested), spent)?;
     append(transaction, &entry)?;
     if restored.question.is_some() {
         append(transaction, &restore.asked)?;
@@ -213,14 +216,26 @@ fn replace(
     Ok(restored)
 }
 
-/// Whether the backup is of this very store, and whether this store is known to be the only one.
-fn standing(transaction: &Transaction<'_>, host_mark: &str) -> Result<(bool, bool), Error> {
+/// What the two stores know of copies.
+struct Standing {
+    /// The backup is of this very store.
+    same: bool,
+    /// This store is known to be the only one.
+    only: bool,
+    /// It was moved, or had the question open: this store, or the backup where it is of another.
+    contested: bool,
+}
+
+fn standing(transaction: &Transaction<'_>, host_mark: &str) -> Result<Standing, Error> {
     Ok(transaction.query_row(
         "SELECT m.store_id = b.store_id,
-                m.host_mark = ?1 AND m.copied_since IS NULL AND m.moved_at IS NULL
+                m.host_mark = ?1 AND m.copied_since IS NULL AND m.moved_at IS NULL,
+                CASE WHEN m.store_id = b.store_id
+                     THEN m.copied_since IS NOT NULL OR m.moved_at IS NOT NULL
+                     ELSE b.copied_since IS NOT NULL OR b.moved_at IS NOT NULL END
            FROM main.meta m, copy.meta b",
         [host_mark],
-        |row| Ok((row.get(0)?, row.get(1)?)),
+        |row| Ok(Standing { same: row.get(0)?, only: row.get(1)?, contested: row.get(2)? }),
     )?)
 }
 
@@ -241,7 +256,8 @@ fn audit_head(transaction: &Transaction<'_>) -> Result<(i64, String), Error> {
 fn settle_meta(
     transaction: &Transaction<'_>,
     restore: &Restore,
-    (only, spent): (bool, impl FnOnce(&[AfterRestore], Known) -> bool),
+    (only, contested): (bool, bool),
+    spent: impl FnOnce(&[AfterRestore], Known) -> bool,
 ) -> Result<Option<CopyQuestion>, Error> {
     transaction.execute_batch(
         "UPDATE main.meta SET (store_id, host_mark) = (SELECT store_id, host_mark FROM copy.meta),
@@ -252,7 +268,7 @@ fn settle_meta(
         [&restore.host_mark],
         |row| row.get(0),
     )?;
-    if !spent(&refreshable(transaction)?, Known { this_host, only }) {
+    if !spent(&refreshable(transaction)?, Known { this_host, only, contested }) {
         super::copy::take_over(transaction, &restore.host_mark)?;
         return Ok(None);
     }

@@ -89,8 +89,9 @@ impl Error {
                 "choose a passphrase, or make a bare key with orgkey key init --no-passphrase"
             }
             Self::Missing(_) => {
-                "put it back from a backup; without one, what was sealed is lost: move orgkey.db and \
-                 the key files away, and begin anew with orgkey key init"
+                "copy it from the home that this store came from, or from where it is kept (a backup of \
+                 orgkey has no identity in it); only if it is lost for good, move orgkey.db and the key \
+                 files away and begin anew with orgkey key init"
             }
             Self::AlreadyThere(_) => "use the key that is there, or move it away first",
             Self::IdentityDoesNotFit => {

@@ -303,6 +303,75 @@ fn a_moved_store_goes_on_where_it_is_adopted_and_refuses_here() {
     assert_no_replay(&simulator);
 }
 
+/// A store that left its tokens to another copy does not forget that by what is restored over it.
+#[test]
+fn a_backup_over_a_store_that_was_moved_is_asked_about() {
+    for way in ["elsewhere", "to"] {
+        let (simulator, home) = ready();
+        // So that the journal of this host knows the token as the newest.
+        refresh(&simulator, &home, "acme");
+        let file = backup(&home, "backup");
+        let moved = beside(&home, "moved");
+        match way {
+            "to" => home.orgkey(&["move", "--to", &moved]).ok(),
+            _ => home.orgkey(&["move", "--elsewhere"]).ok(),
+        };
+        let restored = home.orgkey(&["restore", &file, "--confirm", "orgkey.db", "--json"]);
+        assert_eq!(restored.ok().json()["restored"]["question_open"], true, "{way}");
+        assert_copied(&simulator, &home);
+        // Nor does another restore answer the question.
+        home.orgkey(&["restore", &file, "--confirm", "orgkey.db"]).ok();
+        assert_copied(&simulator, &home);
+        home.orgkey(&["adopt"]).ok();
+        refresh(&simulator, &home, "acme");
+        assert_no_replay(&simulator);
+    }
+}
+
+/// What a backup knows of copies goes along into a home that knows nothing.
+#[test]
+fn a_backup_of_a_moved_store_and_the_file_of_a_move_are_asked_about_where_they_are_restored() {
+    let (simulator, home) = ready();
+    refresh(&simulator, &home, "acme");
+    let moved = beside(&home, "moved");
+    home.orgkey(&["move", "--to", &moved]).ok();
+    let file = backup(&home, "backup");
+    for one in [&moved, &file] {
+        let other = new_host(&home);
+        // Its journal knows the token as the newest, as after a store was lost.
+        fs::copy(home.path().join("spent"), other.path().join("spent")).unwrap();
+        let restored = other.orgkey(&["restore", one, "--json"]).ok().json();
+        assert_eq!(restored["restored"]["question_open"], true, "{one}");
+        assert_copied(&simulator, &other);
+    }
+    assert_no_replay(&simulator);
+}
+
+/// The question is open: nothing single-use is refreshed.
+fn assert_copied(simulator: &Simulator, home: &Home) {
+    simulator.clear_journal();
+    simulator.control("expire_sessions", &json!({}));
+    assert_eq!(code(&home.orgkey(&["test", "acme", "--json"]).expect(6)), "store_copied");
+    assert_eq!(simulator.count("refreshes"), 0);
+}
+
+#[test]
+fn a_store_that_was_moved_is_taken_back_only_on_a_word() {
+    let (simulator, home) = ready();
+    home.orgkey(&["move", "--to", &beside(&home, "moved")]).ok();
+    let refused = home.orgkey(&["adopt", "--json"]).expect(6);
+    assert_eq!(code(&refused), "confirmation_missing");
+    assert_eq!(
+        code(&home.orgkey(&["adopt", "--confirm", "acme", "--json"]).expect(6)),
+        "confirmation_differs"
+    );
+    simulator.control("expire_sessions", &json!({}));
+    assert_eq!(code(&home.orgkey(&["test", "acme", "--json"]).expect(6)), "moved_elsewhere");
+    home.orgkey(&["adopt", "--confirm", "orgkey.db"]).ok();
+    refresh(&simulator, &home, "acme");
+    assert_no_replay(&simulator);
+}
+
 #[test]
 fn a_move_whose_file_can_not_be_made_is_taken_back() {
     let (simulator, home) = ready();
@@ -337,7 +406,7 @@ fn k26_a_kill_at_any_point_of_a_move_leaves_no_file_beside_a_store_that_refreshe
                 fs::remove_file(&file).unwrap();
             }
             marked += u32::from(is_marked);
-            home.orgkey(&["adopt"]).ok();
+            home.orgkey(&["adopt", "--confirm", "orgkey.db"]).ok();
             if ended == 0 {
                 break;
             }

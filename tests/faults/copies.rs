@@ -2,13 +2,12 @@
 //! sent to Salesforce is read from the simulated one's journal, never from the program's own words.
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use rusqlite::Connection;
 use serde_json::json;
 
-use crate::common::{Home, PUBLIC_APP, STATIC_APP, Simulator, config, run, set_mode};
+use crate::common::{Home, PUBLIC_APP, STATIC_APP, Simulator, config, installed, run, set_mode};
 
 pub const ANA: &str = "ana@acme.example";
 
@@ -148,7 +147,7 @@ fn d14_a_store_that_another_host_used_last_asks_before_it_refreshes() {
     assert_eq!(home.orgkey(&["token", "acme"]).ok().stdout, token);
     assert_eq!(simulator.count("refreshes"), 0);
     // It is taken back, and nothing was spent.
-    home.orgkey(&["adopt", "--reason", "the other host is gone"]).ok();
+    home.orgkey(&["adopt", "--confirm", "orgkey.db", "--reason", "the other host is gone"]).ok();
     home.orgkey(&["test", "acme"]).ok();
     assert_eq!((simulator.count("refreshes"), simulator.count("replays")), (1, 0));
     for event in ["store_copied", "store_moved", "store_adopted"] {
@@ -339,14 +338,5 @@ pub fn killed_at(home: &Home, arguments: &[&str], call: &str, n: usize) -> i32 {
 
 /// Whether strace is here; where it is not, what is left out is said.
 pub fn has_strace(left_out: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    if std::env::split_paths(&path).any(|folder| folder.join("strace").is_file()) {
-        return true;
-    }
-    assert!(
-        std::env::var_os("ORGKEY_REQUIRE_E2E").is_none_or(|value| value != "1"),
-        "strace must be installed for: {left_out}"
-    );
-    let _ = writeln!(std::io::stderr(), "left out, as strace is not installed: {left_out}");
-    false
+    installed(&["strace"], left_out)
 }

@@ -47,8 +47,8 @@ pub(crate) struct Move {
 pub(crate) struct Adopt {
     /// A FILE that orgkey move wrote on another host; without it, the store that is here
     pub(crate) file: Option<PathBuf>,
-    /// The store's file name, where something is saved already; without a terminal there is no other way to confirm
-    #[arg(long, value_name = "NAME", requires = "file")]
+    /// The store's file name, where something is saved already or the store was moved away; without a terminal there is no other way to confirm
+    #[arg(long, value_name = "NAME")]
     pub(crate) confirm: Option<String>,
     /// Why, for the audit
     #[arg(long, value_name = "TEXT")]

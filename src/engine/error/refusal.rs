@@ -121,7 +121,7 @@ impl Refusal {
             Self::StoreCopied { .. } => {
                 "say once which one goes on: orgkey adopt if this one does, orgkey move --elsewhere if the other does".into()
             }
-            Self::StoreMoved { .. } => "use it there; orgkey adopt takes it back to here".into(),
+            Self::StoreMoved { .. } => "use it there; orgkey adopt takes it back, if it is used there no more".into(),
         }
     }
 }
