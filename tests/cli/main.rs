@@ -10,6 +10,7 @@
 mod answers;
 mod bad_input;
 #[path = "../common/mod.rs"]
+#[expect(dead_code, reason = "the other test crates use the rest")]
 mod common;
 mod contract;
 mod contracts;

@@ -45,6 +45,27 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Whether these programs are installed. Where one is missing, says what is left out, or fails when
+/// nothing may be.
+pub fn installed(programs: &[&str], left_out: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<_> = std::env::split_paths(&path).collect();
+    // Where sshd and mkfs live, on machines whose people have no such folder in their path.
+    folders.extend(["/usr/sbin".into(), "/sbin".into()]);
+    let is_missing = |program: &&&str| !folders.iter().any(|one| one.join(program).is_file());
+    let missing: Vec<_> = programs.iter().filter(is_missing).collect();
+    if missing.is_empty() {
+        return true;
+    }
+    assert!(
+        std::env::var_os("ORGKEY_REQUIRE_E2E").is_none_or(|value| value != "1"),
+        "{missing:?} must be installed for: {left_out}"
+    );
+    // Past the capture of output, so that it is read by whoever runs the tests.
+    let _ = writeln!(std::io::stderr(), "left out, as {missing:?} is not installed: {left_out}");
+    false
+}
+
 /// The simulated Salesforce, a process of its own on a free port; ended when it is dropped.
 pub struct Simulator {
     /// Its process.
@@ -318,6 +339,16 @@ impl Home {
     /// Runs the program to its end with this on standard input.
     pub fn orgkey_with(&self, arguments: &[&str], stdin: &str) -> Run {
         run(self.command(arguments), stdin)
+    }
+
+    /// Starts the program with this on standard input; its output is for the caller.
+    pub fn start(&self, arguments: &[&str], stdin: &str) -> Child {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let mut input = child.stdin.take().expect("its input is piped");
+        input.write_all(stdin.as_bytes()).expect("it is read");
+        child
     }
 
     /// Saves a user of the simulated Salesforce under a name: `save(&simulator, "acme",

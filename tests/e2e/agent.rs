@@ -67,14 +67,7 @@ fn token(home: &Home) -> String {
 fn start_refresh(simulator: &Simulator, home: &Home, refused: &str, delay_ms: u64) -> Child {
     simulator.clear_journal();
     simulator.script(&json!([{ "match": { "path": TOKEN_PATH }, "delay_after_ms": delay_ms }]));
-    let mut child = home
-        .command(&["token", "acme", "--not", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(refused.as_bytes()).unwrap();
+    let child = home.start(&["token", "acme", "--not", "-"], refused);
     until("the refresh to be carried out", || simulator.count("refreshes") == 1);
     child
 }

@@ -86,14 +86,7 @@ fn start_refresh(simulator: &Simulator, home: &Home, refused: &str) -> Child {
         "match": { "path": "/services/oauth2/token" },
         "delay_after_ms": 1500,
     }]));
-    let mut child = home
-        .command(&["token", "acme", "--not", "-", "--json"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), refused.as_bytes()).unwrap();
+    let child = home.start(&["token", "acme", "--not", "-", "--json"], refused);
     until("the refresh to be carried out", || simulator.count("refreshes") == 1);
     child
 }

@@ -1,9 +1,8 @@
 //! Row D18: the store is deleted, moved or replaced while a command or the dashboard works on it.
 
 use std::fs;
-use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::Child;
 
 use serde_json::json;
 
@@ -15,15 +14,7 @@ use crate::scene::{Scene, check_error};
 /// Starts a refresh and waits until Salesforce has carried it out and not answered yet.
 fn start_refresh(scene: &Scene, refused: &str) -> Child {
     scene.spoil("refresh_token", 1, &json!({ "delay_after_ms": 1500 }));
-    let mut child = scene
-        .home
-        .command(&["token", "acme", "--not", "-", "--json"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(refused.as_bytes()).unwrap();
+    let child = scene.home.start(&["token", "acme", "--not", "-", "--json"], refused);
     until("the refresh to be carried out", || is_under_way(scene));
     child
 }

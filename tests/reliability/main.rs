@@ -23,29 +23,10 @@ mod sweeps;
 
 use serde_json::Value;
 
-use common::{Home, Simulator};
+use common::{Home, Simulator, installed};
 
 /// The user whose credential is tried.
 const ANA: &str = "ana@acme.example";
-
-/// Whether these programs are installed and may do their work. Where one is missing, says what is
-/// left out, or fails when nothing may be.
-fn installed(programs: &[&str], left_out: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders: Vec<_> = std::env::split_paths(&path).collect();
-    folders.extend(["/usr/sbin".into(), "/sbin".into()]);
-    let is_missing = |program: &&&str| !folders.iter().any(|one| one.join(program).is_file());
-    let missing: Vec<_> = programs.iter().filter(is_missing).collect();
-    if missing.is_empty() {
-        return true;
-    }
-    assert!(
-        std::env::var_os("ORGKEY_REQUIRE_E2E").is_none_or(|value| value != "1"),
-        "{missing:?} must be installed for: {left_out}"
-    );
-    say(&format!("left out, as {missing:?} is not installed: {left_out}"));
-    false
-}
 
 /// Says something past the capture of output, so that it is read by whoever runs the tests.
 fn say(words: &str) {

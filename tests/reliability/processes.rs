@@ -2,7 +2,7 @@
 //! at Salesforce is read from the simulated one's journal, never from the program's own words.
 
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Stdio};
+use std::process::Child;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -50,15 +50,7 @@ fn exchanges(simulator: &Simulator) -> Vec<Value> {
 
 /// Starts `orgkey token acme --not -`, which asks for another token than `refused`.
 fn start_token(home: &Home, refused: &str) -> Child {
-    let mut child = home
-        .command(&["token", "acme", "--not", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), refused.as_bytes()).unwrap();
-    child
+    home.start(&["token", "acme", "--not", "-"], refused)
 }
 
 /// The same, and waits until Salesforce has carried the refresh out, but not answered yet.
