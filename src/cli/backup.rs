@@ -105,8 +105,8 @@ async fn confirm_take_back(name: &str, confirmed: Option<&str>, context: &Contex
         Some(typed) => typed.to_owned(),
         None if terminal::stdin_is_terminal() => {
             context.output.say(&format!(
-                "{what} on {}. If that one refreshed since, the tokens here are spent, and to send\n\
-                 them again can end its own.",
+                "{what}\non {}. If that one refreshed since, the tokens here\n\
+                 are spent, and to send them again can end its own.",
                 moved.at.rfc3339()
             ));
             visible(&format!("Type {name} to take it back: ")).await?
