@@ -8,6 +8,7 @@ use crate::domain::copy::{BackupPurpose, CopyQuestion, CopyStanding, Moved};
 use crate::domain::credential::{Check, Credential};
 use crate::domain::host::InstanceUrl;
 use crate::domain::id::UserId;
+use crate::domain::lifetime::Lifetime;
 use crate::domain::name::{Address, Environment};
 use crate::domain::packed::Packed;
 use crate::domain::policy::Account;
@@ -198,6 +199,8 @@ pub(crate) struct KeyReport {
     pub(crate) open: bool,
     /// Until when it stays open, where an agent holds it.
     pub(crate) open_until: Option<UnixMillis>,
+    /// Whether the agent that answers outlives the user's last session; `None` without an agent.
+    pub(crate) agent: Option<Lifetime>,
     /// The printed recovery identity, at its making only.
     pub(crate) recovery_identity: Option<Sensitive>,
 }
