@@ -13,6 +13,7 @@ mod bad_input;
 mod common;
 mod contract;
 mod contracts;
+mod doctor;
 mod ends;
 mod refusals;
 mod stage;
