@@ -287,6 +287,7 @@ impl Agent {
                         agent.open_until.send_replace(until);
                     }
                     report.open_until = *agent.open_until.borrow();
+                    report.agent = Some(platform::lifetime::of_process(std::process::id()));
                 }
                 // A client that has gone hears nothing; the work goes on.
                 let _ = answers.send(tell(event)).await;

@@ -172,5 +172,9 @@ fn tell(report: &KeyReport, pid: u32, output: Output) -> Done {
         }
         (_, None) if report.open => format!("the key is open in the agent, process {pid}"),
         (_, None) => "the key is locked".to_owned(),
-    })
+    })?;
+    if let Some(agent) = report.agent.filter(|agent| agent.outlives_sessions() == Some(false)) {
+        output.say(&format!("note: the agent {}\n      {}", agent.words(), agent.remedy()));
+    }
+    Ok(())
 }

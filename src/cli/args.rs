@@ -99,6 +99,10 @@ pub(crate) enum Command {
     Unlock(Unlock),
     /// Forget the opened key
     Lock,
+    /// Look at home, store, key, agent and terminal, and say what mends what is wrong
+    ///
+    /// One line per check: ok, look, or wrong (exit 8). It asks nobody but this machine.
+    Doctor,
     /// Run a simulated Salesforce on this machine, for trying things out
     Simulate(Simulate),
     /// Try everything on a simulated Salesforce, in a throw-away home

@@ -11,6 +11,7 @@ mod bulk;
 mod context;
 mod dashboard;
 mod demo;
+mod doctor;
 mod edit;
 mod key;
 mod log;
@@ -26,6 +27,7 @@ mod words;
 use clap::{CommandFactory, Parser};
 
 use crate::config::locations::Locations;
+use crate::config::settings::Config;
 use crate::domain::text;
 use crate::engine::outcome::FailureDetail;
 use crate::engine::{Failure, Settings, exit};
@@ -118,6 +120,7 @@ fn dispatch(arguments: Arguments, output: Output) -> Done {
         Some(Command::Token(token)) => token::run(token, settings()?, output),
         Some(Command::Restore(restore)) => backup::restore(restore, settings()?, output),
         Some(Command::Adopt(adopt)) => backup::adopt(adopt, settings()?, output),
+        Some(Command::Doctor) => doctor::run(output),
         Some(Command::Agent(agent)) => agent::run(&agent, settings()?, output),
         Some(Command::Unlock(unlock)) => signals::block_on(settings()?, |engine| async move {
             agent::unlock(&Context::with_agent(engine, output, unlock.open_for)).await
@@ -149,6 +152,7 @@ async fn perform(command: Command, context: &Context) -> Done {
         // These need no engine, or bring their own.
         Command::Token(_)
         | Command::Agent(_)
+        | Command::Doctor
         | Command::Unlock(_)
         | Command::Restore(_)
         | Command::Adopt(_)
@@ -166,7 +170,14 @@ fn has_terminal() -> bool {
 
 /// Reads where everything lies, config.toml, and which file opens the key.
 fn settings() -> Result<Settings, Ended> {
-    let locations = Locations::from_environment().map_err(|error| {
+    let locations = locations()?;
+    let config = crate::engine::read_config(&locations.config_file()).map_err(Failure::from)?;
+    Ok(settings_of(locations, config))
+}
+
+/// Where everything lies.
+fn locations() -> Result<Locations, Ended> {
+    Locations::from_environment().map_err(|error| {
         Ended::from(Failure {
             code: "no_home".into(),
             message: error.to_string(),
@@ -174,15 +185,18 @@ fn settings() -> Result<Settings, Ended> {
             exit_code: exit::INVALID,
             detail: FailureDetail::None,
         })
-    })?;
-    let config = crate::engine::read_config(&locations.config_file()).map_err(Failure::from)?;
+    })
+}
+
+/// The settings of this process, with the file that opens the key; begins the log.
+fn settings_of(locations: Locations, config: Config) -> Settings {
     log::start(&locations);
     let passphrase_file = std::env::var_os(PASSPHRASE_FILE)
         .filter(|path| !path.is_empty())
         .map(std::path::PathBuf::from)
         .or_else(|| platform::secret_file::systemd_credential(PASSPHRASE_CREDENTIAL));
     let identity_file = platform::secret_file::systemd_credential(IDENTITY_CREDENTIAL);
-    Ok(Settings { locations, config, passphrase_file, identity_file })
+    Settings { locations, config, passphrase_file, identity_file }
 }
 
 fn completions(shell: clap_complete::Shell, output: Output) -> Done {

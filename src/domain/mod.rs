@@ -13,6 +13,7 @@ pub(crate) mod host;
 pub(crate) mod http;
 pub(crate) mod http_time;
 pub(crate) mod id;
+pub(crate) mod lifetime;
 pub(crate) mod name;
 pub(crate) mod packed;
 pub(crate) mod policy;

@@ -233,6 +233,7 @@ impl Engine {
             protection,
             open,
             open_until: None,
+            agent: None,
             recovery_identity: recovery,
         }))
     }

@@ -15,6 +15,7 @@ mod delete;
 mod drain;
 mod edit;
 mod error;
+mod examine;
 mod exchange;
 mod inbox;
 mod key_folder;
@@ -64,6 +65,7 @@ use open::{Opened, name_holder, open_store};
 pub(crate) use backup::{inspect_backup, set_damaged_aside};
 pub(crate) use clock::now;
 pub(crate) use error::{Error, Invalid, Refusal, exit, exit_code_of};
+pub(crate) use examine::{finding, inspect_absent_store, inspect_home, ok};
 pub(crate) use operation::{Operation, Selection};
 pub(crate) use outcome::{Event, Failure, Outcome, Progress};
 use select::PlainName;
@@ -298,6 +300,7 @@ impl Engine {
             Operation::Recipients => self.recipients().await,
             Operation::AddRecipient(request) => self.add_recipient(request).await,
             Operation::LockKey => self.lock_key(),
+            Operation::Examine => Ok(self.examine().await),
             Operation::CopyStanding => self.copy_standing().await.map(Outcome::CopyStanding),
             Operation::Backup(request) => self.backup(request).await,
             Operation::Restore(request) => self.restore(request).await,

@@ -70,7 +70,7 @@ fn open_with_room(
 
 /// A store that lost its content must not be begun anew: the log or the backup beside it is what
 /// is left.
-fn refuse_lost_store(locations: &Locations, path: &Path) -> Result<(), Error> {
+pub(super) fn refuse_lost_store(locations: &Locations, path: &Path) -> Result<(), Error> {
     let length = std::fs::metadata(path).ok().map(|metadata| metadata.len());
     if length.is_some_and(|length| length > 0) {
         return Ok(());
@@ -99,7 +99,7 @@ fn notes_of_new(locations: &Locations, path: &Path) -> Vec<String> {
     lost.into_iter().chain(concern).collect()
 }
 
-fn has_key(locations: &Locations) -> bool {
+pub(super) fn has_key(locations: &Locations) -> bool {
     locations.key_folder().join(STORE_KEY).exists()
 }
 
@@ -115,7 +115,7 @@ fn is_only_readable(path: &Path) -> bool {
 }
 
 /// A file that SQLite keeps beside the store.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()

@@ -83,6 +83,9 @@ pub(crate) enum Operation {
     /// Another copy goes on, and this one refreshes no more; with the reason for the audit. Answers
     /// [`super::Outcome::CopyStanding`].
     LeaveToCopy(Option<String>),
+    /// Whether store, copies, apps and sealing key are as they should be. Answers
+    /// [`super::Outcome::Examined`].
+    Examine,
 }
 
 impl Operation {
@@ -122,6 +125,7 @@ impl Operation {
             Self::CopyStanding => "copy_standing",
             Self::Adopt(_) => "adopt",
             Self::LeaveToCopy(_) => "leave_to_copy",
+            Self::Examine => "examine",
         }
     }
 }

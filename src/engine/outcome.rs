@@ -8,6 +8,7 @@ use crate::domain::copy::{BackupPurpose, CopyQuestion, CopyStanding, Moved};
 use crate::domain::credential::{Check, Credential};
 use crate::domain::host::InstanceUrl;
 use crate::domain::id::UserId;
+use crate::domain::lifetime::Lifetime;
 use crate::domain::name::{Address, Environment};
 use crate::domain::packed::Packed;
 use crate::domain::policy::Account;
@@ -54,6 +55,8 @@ pub(crate) enum Outcome {
     CopyStanding(CopyStanding),
     /// This copy goes on.
     Adopted(AdoptReceipt),
+    /// What was looked at, and how it was found.
+    Examined(Vec<Finding>),
     /// Nothing to say but that it is done.
     Done,
 }
@@ -198,6 +201,8 @@ pub(crate) struct KeyReport {
     pub(crate) open: bool,
     /// Until when it stays open, where an agent holds it.
     pub(crate) open_until: Option<UnixMillis>,
+    /// Whether the agent that answers outlives the user's last session; `None` without an agent.
+    pub(crate) agent: Option<Lifetime>,
     /// The printed recovery identity, at its making only.
     pub(crate) recovery_identity: Option<Sensitive>,
 }
@@ -285,6 +290,75 @@ pub(crate) struct AdoptReceipt {
     pub(crate) before: CopyStanding,
     /// Whose token was spent elsewhere, so that someone has to sign in.
     pub(crate) spent: Vec<Address>,
+}
+
+/// One thing that was looked at, and how it was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Finding {
+    /// What was looked at.
+    pub(crate) subject: Subject,
+    /// Whether it is as it should be.
+    pub(crate) verdict: Verdict,
+    /// What was found.
+    pub(crate) message: String,
+    /// What mends it; empty when nothing is to be done.
+    pub(crate) remedy: String,
+}
+
+/// What was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Subject {
+    /// Folders and files: owner, mode and links.
+    Home,
+    /// What holds them.
+    FileSystem,
+    /// Room on the disk.
+    Room,
+    /// config.toml.
+    Config,
+    /// orgkey.db.
+    Store,
+    /// Whether the store is one of several.
+    Copies,
+    /// The apps that credentials name.
+    Apps,
+    /// The sealing key.
+    Key,
+    /// The agent.
+    Agent,
+    /// The terminal.
+    Terminal,
+}
+
+impl Subject {
+    /// Its name for people.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Home => "home",
+            Self::FileSystem => "file system",
+            Self::Room => "room",
+            Self::Config => "config",
+            Self::Store => "store",
+            Self::Copies => "copies",
+            Self::Apps => "apps",
+            Self::Key => "key",
+            Self::Agent => "agent",
+            Self::Terminal => "terminal",
+        }
+    }
+}
+
+/// How a thing was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Verdict {
+    /// As it should be.
+    Ok,
+    /// It works, and is worth a look.
+    Look,
+    /// It keeps something from working, or is not safe.
+    Wrong,
 }
 
 /// How the sealing key is protected.

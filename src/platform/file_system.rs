@@ -36,6 +36,12 @@ pub(crate) fn is_read_only(path: &Path) -> bool {
     rustix::fs::access(path, Access::WRITE_OK).is_err()
 }
 
+/// How many bytes this user may still write there; `None` where the system does not say.
+pub(crate) fn free_room(path: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(path).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,6 +62,12 @@ mod tests {
             assert!(word.is_none_or(|word| concern.unwrap().contains(word)), "{magic:x}");
         }
         assert_eq!(concern(Path::new("/no/such/path")), None);
+    }
+
+    #[test]
+    fn a_folder_has_some_room() {
+        assert!(free_room(tempfile::tempdir().unwrap().path()).is_some_and(|room| room > 0));
+        assert_eq!(free_room(Path::new("/no/such/path")), None);
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub(crate) mod file_system;
 pub(crate) mod files;
 pub(crate) mod harden;
 pub(crate) mod inbox;
+pub(crate) mod lifetime;
 pub(crate) mod lock;
 pub(crate) mod memory;
 pub(crate) mod secret_file;

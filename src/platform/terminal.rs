@@ -6,7 +6,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Read, Write};
 
 use rustix::termios::{
-    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcsetattr,
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcgetwinsize,
+    tcsetattr,
 };
 use secrecy::SecretString;
 use zeroize::Zeroizing;
@@ -57,6 +58,12 @@ pub(crate) fn stdin_is_terminal() -> bool {
 /// Whether what is printed lands on a screen.
 pub(crate) fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal()
+}
+
+/// Columns and rows of the screen that is printed on; `None` where it is none.
+pub(crate) fn stdout_size() -> Option<(u16, u16)> {
+    let size = tcgetwinsize(io::stdout()).ok()?;
+    Some((size.ws_col, size.ws_row))
 }
 
 /// Asks on the controlling terminal, whatever standard input and output are, and reads the answer

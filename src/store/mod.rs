@@ -11,6 +11,7 @@ mod backup;
 mod check;
 mod copy;
 mod credential;
+mod examine;
 mod exchange;
 mod hand_out;
 pub(crate) mod owner;

@@ -64,7 +64,8 @@ fn needs_upgrade(connection: &Connection) -> Result<bool, Error> {
     if found > known { Err(Error::TooNew { found, known }) } else { Ok(found < known) }
 }
 
-fn user_version(connection: &Connection) -> Result<i64, Error> {
+/// The version of the data model of a store.
+pub(super) fn user_version(connection: &Connection) -> Result<i64, Error> {
     Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
 }
 

@@ -289,6 +289,23 @@ fn d11_another_version_is_answered_and_the_older_agent_leaves() {
 }
 
 #[test]
+fn the_agent_tells_along_with_the_key_whether_it_outlives_the_last_session() {
+    let home = Home::new();
+    let _agent = Agent::start(&home);
+    let mut stream = UnixStream::connect(socket(&home)).unwrap();
+    stream.write_all(&hello(1, env!("CARGO_PKG_VERSION"))).unwrap();
+    read_frame(&mut stream);
+    let ask = r#"{"Ask":{"number":1,"operation":"KeyStatus","open_for_ms":null}}"#;
+    stream.write_all(&frame(ask)).unwrap();
+    let report = read_frame(&mut stream)["Event"]["event"]["Done"]["Ok"]["Key"].clone();
+    assert_eq!(report["protection"], "bare", "{report}");
+    let told = report["agent"].as_str().unwrap();
+    if !std::path::Path::new("/run/systemd/system").exists() {
+        assert_eq!(told, "no_logind");
+    }
+}
+
+#[test]
 fn a_change_of_the_configuration_is_seen_by_the_agent() {
     let simulator = Simulator::start();
     let home = Home::new();

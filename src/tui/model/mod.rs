@@ -33,6 +33,7 @@ use crate::domain::app::App;
 use crate::domain::copy::CopyStanding;
 use crate::domain::credential::Check;
 use crate::domain::host::HostPolicy;
+use crate::domain::lifetime::Lifetime;
 use crate::domain::name::Address;
 use crate::domain::time::UnixMillis;
 use crate::engine::outcome::{AppReport, KeyProtection, KeyReport, WrongAccount};
@@ -119,6 +120,8 @@ pub(crate) struct Model {
     pub(crate) key: Option<(KeyProtection, bool)>,
     /// Until when an agent holds the key open.
     pub(crate) key_until: Option<UnixMillis>,
+    /// Whether the agent outlives the last session; `None` without one.
+    pub(crate) agent: Option<Lifetime>,
     /// The apps, once the engine told.
     pub(crate) apps: Option<Vec<App>>,
     /// The list.
@@ -164,6 +167,7 @@ impl Model {
             policy,
             key: None,
             key_until: None,
+            agent: None,
             apps: None,
             dashboard: Dashboard::default(),
             screens: Vec::new(),
@@ -392,6 +396,7 @@ impl Model {
     fn note_key(&mut self, report: &KeyReport) {
         self.key = Some((report.protection, report.open));
         self.key_until = report.open_until.filter(|_| report.open);
+        self.agent = report.agent;
     }
 }
 

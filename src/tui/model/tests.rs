@@ -35,7 +35,13 @@ pub(crate) fn started() -> (Model, Vec<Effect>) {
 
 pub(super) fn key_report(open: bool) -> Outcome {
     let protection = KeyProtection::Passphrase;
-    Outcome::Key(KeyReport { protection, open, open_until: None, recovery_identity: None })
+    Outcome::Key(KeyReport {
+        protection,
+        open,
+        open_until: None,
+        agent: None,
+        recovery_identity: None,
+    })
 }
 
 /// A dashboard with these credentials, an open key and one app.

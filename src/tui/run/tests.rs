@@ -33,6 +33,7 @@ impl Port for Samples {
                 protection: KeyProtection::Passphrase,
                 open: true,
                 open_until: None,
+                agent: None,
                 recovery_identity: None,
             }),
             // The key that opens the history stands for a fault of our own in the loop.

@@ -100,9 +100,9 @@ fn draw_header(model: &Model, geometry: &Geometry, page: &mut Page<'_>) {
     }
     if !model.dashboard.is_whole() {
         // Nothing is counted before everything is known.
-        page.put(x, reading_in_words(model), plain);
+        x = page.put(x, reading_in_words(model), plain);
     } else if all == 0 {
-        page.put(x + 1, "no credentials yet", plain);
+        x = page.put(x + 1, "no credentials yet", plain);
     } else if model.dashboard.is_filtered() {
         let shown = model.dashboard.shown();
         x = page.put(
@@ -114,7 +114,7 @@ fn draw_header(model: &Model, geometry: &Geometry, page: &mut Page<'_>) {
             x = page.put(x, "problems only", plain) + 2;
         }
         x = page.put(x, model.dashboard.typed.value(), plain) + 2;
-        page.put(x, "Esc shows all", page.theme.dim());
+        x = page.put(x, "Esc shows all", page.theme.dim());
     } else {
         if !compact {
             let noun = if all == 1 { "credential" } else { "credentials" };
@@ -131,12 +131,27 @@ fn draw_header(model: &Model, geometry: &Geometry, page: &mut Page<'_>) {
         }
         let left = model.jobs.tests_left();
         if left > 0 && !compact {
-            page.put(x, &format!("testing {left}"), plain);
+            x = page.put(x, &format!("testing {left}"), plain);
         }
     }
     if !compact {
-        page.put_right(&key_in_words(model), plain);
+        draw_key(model, geometry, x, page);
     }
+}
+
+/// The key, and on wide screens that the agent does not outlive the last session, where that leaves
+/// what stands before `taken`.
+fn draw_key(model: &Model, geometry: &Geometry, taken: u16, page: &mut Page<'_>) {
+    let key = key_in_words(model);
+    let ends = model.agent.is_some_and(|agent| agent.outlives_sessions() == Some(false));
+    if ends && geometry.shape == Shape::Side {
+        let words = format!("agent ends with your last session  {key}");
+        if usize::from(taken) + words.len() + 2 <= usize::from(geometry.header.width) {
+            page.put_right(&words, page.theme.plain());
+            return;
+        }
+    }
+    page.put_right(&key, page.theme.plain());
 }
 
 /// That the store may be a copy, or was moved: it stays on screen until it is answered.

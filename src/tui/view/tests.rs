@@ -194,6 +194,36 @@ fn the_dialogs() {
 }
 
 #[test]
+fn a_wide_header_tells_that_the_agent_ends_with_the_last_session() {
+    use crate::domain::lifetime::Lifetime;
+    let header = |agent, width, filter: &str| {
+        let mut model = loaded(sample::many());
+        model.agent = agent;
+        if !filter.is_empty() {
+            keys(&mut model, "/");
+            keys(&mut model, filter);
+            press(&mut model, Key::Enter);
+        }
+        screen(&sized(model, width, 50)).lines().next().unwrap().to_owned()
+    };
+    let words = "agent ends with your last session  key open";
+    for ends in [Lifetime::EndsWithSession, Lifetime::EndsWithManager] {
+        assert!(header(Some(ends), 140, "").ends_with(words));
+        assert!(header(Some(ends), 200, "").ends_with(words));
+        for without in [header(Some(ends), 80, ""), header(Some(ends), 139, "")] {
+            assert!(without.ends_with("key open") && !without.contains("agent"), "{without}");
+        }
+    }
+    for silent in [None, Some(Lifetime::Lingers), Some(Lifetime::RuleUnknown)] {
+        assert!(!header(silent, 200, "").contains("agent"), "{silent:?}");
+    }
+    // What stands there already is worth more.
+    let long = "a word that is in no credential and takes most of the line that there is here";
+    let filtered = header(Some(Lifetime::EndsWithSession), 140, long);
+    assert!(filtered.contains(long) && !filtered.contains("agent ends"), "{filtered}");
+}
+
+#[test]
 fn a_store_that_may_be_a_copy_or_was_moved() {
     let mut asked = loaded_as(sample::many(), sample::copied());
     press(&mut asked, Key::Tab);
