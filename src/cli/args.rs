@@ -2,6 +2,7 @@
 //! page are made from. No flag takes a secret's value.
 
 mod backup;
+mod many;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -10,6 +11,7 @@ use crate::domain::name::{Address, Environment, Target};
 use crate::domain::time::parse_span;
 
 pub(crate) use backup::{Adopt, Backup, Move, Restore};
+pub(crate) use many::Many;
 
 /// OAuth credential console for Salesforce orgs
 ///
@@ -43,7 +45,7 @@ pub(crate) enum Command {
     /// Set up OAuth tokens by signing in with the saved account in any browser
     Setup(Setup),
     /// Test access with one real call
-    Test(Test),
+    Test(Many),
     /// Edit saved credentials without clearing them
     ///
     /// A change of the account while a token lives is staged: the token works until the new
@@ -211,20 +213,6 @@ pub(crate) struct Setup {
     /// Give up the pending sign-in
     #[arg(long, conflicts_with_all = ["start", "finish"])]
     pub(crate) cancel: bool,
-}
-
-/// `orgkey test`
-#[derive(Debug, Args)]
-pub(crate) struct Test {
-    /// NAMEs of connections, or NAME/production, NAME/sandbox
-    #[arg(value_name = "NAME", value_parser = target, required_unless_present = "all")]
-    pub(crate) targets: Vec<Target>,
-    /// Test all that have a token
-    #[arg(long, conflicts_with = "targets")]
-    pub(crate) all: bool,
-    /// Refuse (exit 6) a credential of the other environment
-    #[arg(long, value_name = "ENVIRONMENT", value_parser = environment)]
-    pub(crate) expect: Option<Environment>,
 }
 
 /// `orgkey reset`

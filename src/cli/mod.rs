@@ -15,6 +15,7 @@ mod doctor;
 mod edit;
 mod key;
 mod log;
+mod many;
 mod output;
 mod read;
 mod setup;

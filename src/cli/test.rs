@@ -3,13 +3,15 @@
 use futures_util::StreamExt;
 use serde_json::json;
 
-use crate::domain::credential::{Check, CheckKind, CheckOutcome, Credential};
-use crate::domain::name::{Address, Target};
+use crate::domain::credential::{Check, CheckKind, CheckOutcome};
+use crate::domain::name::Address;
+use crate::domain::packed::Row;
 use crate::engine::outcome::TestReport;
 use crate::engine::{Failure, Operation, Outcome, Selection, exit, exit_code_of, now};
 
-use super::args::Test;
+use super::args::Many;
 use super::context::Context;
+use super::many::{self, Chosen};
 use super::output::{Done, Ended, test_json};
 use super::unexpected;
 use super::words::test_line;
@@ -20,9 +22,12 @@ const AT_ONCE: usize = 64;
 const FIRST_OF: [u8; 5] =
     [exit::REFUSED, exit::NEEDS_SETUP, exit::UNCERTAIN, exit::INVALID, exit::UNREACHABLE];
 
-/// Tests the credentials that are named, or all that have a token.
-pub(crate) async fn run(test: Test, context: &Context) -> Done {
-    let addresses = addresses(&test, context).await?;
+/// Tests the credentials that are named, or of those that pass all that have a token.
+pub(crate) async fn run(test: Many, context: &Context) -> Done {
+    let Chosen { addresses, left_out } = many::choose(&test, has_token, context).await?;
+    if left_out > 0 {
+        context.output.say(&format!("left out, without a token: {left_out}"));
+    }
     let width = addresses.iter().map(|address| address.to_string().len()).max().unwrap_or(0);
     let mut results = futures_util::stream::iter(addresses)
         .map(|address| test_one(address, test.expect, context))
@@ -57,41 +62,14 @@ pub(crate) async fn run(test: Test, context: &Context) -> Done {
     }
 }
 
+/// Whether there is something to test.
+fn has_token(row: &Row<'_>) -> bool {
+    row.has_token_to_test()
+}
+
 /// Whether it stands for every credential of the store.
 fn is_of_the_store(failure: &Failure) -> bool {
     ["store_copied", "moved_elsewhere"].contains(&failure.code.as_str())
-}
-
-/// Which credentials: each is found before the first is tested, so that a typing mistake tests
-/// nothing.
-async fn addresses(test: &Test, context: &Context) -> Result<Vec<Address>, Ended> {
-    if test.all {
-        let Outcome::Credentials(all) = context.ask(Operation::List).await? else {
-            return Err(unexpected());
-        };
-        let has_token = |one: &Credential| one.token.is_some() || one.has_candidate;
-        let (tested, left_out): (Vec<_>, Vec<_>) = all
-            .into_iter()
-            .filter(|one| test.expect.is_none_or(|expected| expected == one.address.environment))
-            .partition(has_token);
-        if !left_out.is_empty() {
-            context.output.say(&format!("left out, without a token: {}", left_out.len()));
-        }
-        return Ok(tested.into_iter().map(|one| one.address).collect());
-    }
-    let mut addresses = Vec::new();
-    for target in &test.targets {
-        addresses.push(address_of(target, test, context).await?);
-    }
-    Ok(addresses)
-}
-
-async fn address_of(target: &Target, test: &Test, context: &Context) -> Result<Address, Ended> {
-    let selection = Selection { target: target.clone(), expect: test.expect };
-    match context.ask(Operation::Show(selection)).await? {
-        Outcome::Credential(credential) => Ok(credential.address),
-        _ => Err(unexpected()),
-    }
 }
 
 async fn test_one(

@@ -9,6 +9,7 @@ pub(crate) mod audit;
 pub(crate) mod copy;
 pub(crate) mod credential;
 pub(crate) mod fault;
+pub(crate) mod filter;
 pub(crate) mod host;
 pub(crate) mod http;
 pub(crate) mod http_time;

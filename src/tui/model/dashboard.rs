@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::domain::credential::{Check, CheckOutcome, Credential, Standing, State};
+use crate::domain::filter::Filter;
 use crate::domain::name::Address;
 use crate::domain::packed::{Packed, Row};
 use crate::domain::time::UnixMillis;
 use crate::tui::model::field::LineField;
-use crate::tui::model::filter::Filter;
 
 /// How long the cursor rests before the panel follows, so that moving on costs two cells.
 pub(crate) const REST: Duration = Duration::from_millis(150);

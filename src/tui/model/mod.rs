@@ -10,7 +10,6 @@ pub(crate) mod copied;
 pub(crate) mod dashboard;
 pub(crate) mod dialog;
 pub(crate) mod field;
-pub(crate) mod filter;
 pub(crate) mod form;
 pub(crate) mod geometry;
 mod intents;

@@ -95,3 +95,21 @@ fn marks_are_kept_by_address_and_a_range_goes_to_the_last_mark() {
     assert_eq!(dashboard.marked.len(), 2);
     assert_eq!(dashboard.many().len(), 2);
 }
+
+#[test]
+fn words_narrow_the_list_and_an_exclamation_mark_turns_them() {
+    let all = packed(sample::many());
+    let count = |typed: &str| {
+        all.rows().filter(|row| Filter::parse(typed).passes(row, sample::NOW)).count()
+    };
+    assert_eq!(count(""), all.len());
+    assert_eq!(count("ACME"), 2);
+    assert_eq!(count("acme env:sand"), 1);
+    assert_eq!(count("env:prod") + count("!env:prod"), all.len());
+    assert_eq!(count("state:ready"), 3);
+    assert_eq!(count("state:needs_setup"), 1);
+    assert_eq!(count("tag:billing"), 2);
+    assert_eq!(count("user:sync@acme"), 2);
+    assert_eq!(count("nothing-like-this"), 0);
+    assert!(Filter::parse(" ! ").is_empty());
+}

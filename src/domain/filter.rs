@@ -1,10 +1,13 @@
-//! The filter of the list: `env:prod state:needs_setup user:bob org:00D app:x tag:eu !word`.
-//! All words have to hold; a word with `!` in front must not.
+//! The filter of dashboard and commands: `env:prod state:needs_setup user:bob org:00D app:x tag:eu
+//! !word`. All words have to hold; a word with `!` in front must not.
 
 use crate::domain::host;
 use crate::domain::name::Environment;
 use crate::domain::packed::{Details, Row};
 use crate::domain::time::UnixMillis;
+
+/// What may stand before a colon.
+const KEYS: [&str; 6] = ["env", "state", "user", "org", "app", "tag"];
 
 /// A parsed filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +43,26 @@ impl Filter {
             (!word.is_empty()).then(|| (wanted, Term::parse(&word.to_lowercase())))
         };
         Self(typed.split_whitespace().filter_map(word).collect())
+    }
+
+    /// Reads a filter that something is done by: what a search takes for a plain word may be a
+    /// mistyped key, and turned by `!` it would let everything pass. The error says what is wrong.
+    pub(crate) fn parse_strictly(given: &str) -> Result<Self, String> {
+        for word in given.split_whitespace() {
+            let (key, value) = word.trim_start_matches('!').split_once(':').unwrap_or(("", word));
+            let key = key.to_lowercase();
+            if !key.is_empty() && !KEYS.contains(&key.as_str()) {
+                return Err(format!("'{key}:' is none of {}:", KEYS.join(":, ")));
+            }
+            if value.trim_start_matches('!').is_empty() {
+                return Err(format!("'{word}' says nothing to look for"));
+            }
+            if key == "env" && !matches!(Self::parse(word).0[..], [(_, Term::Environment(_))]) {
+                return Err(format!("'{word}' is neither env:production nor env:sandbox"));
+            }
+        }
+        let filter = Self::parse(given);
+        if filter.is_empty() { Err("the filter is empty".to_owned()) } else { Ok(filter) }
     }
 
     /// Whether nothing is filtered out.
@@ -129,24 +152,14 @@ fn contains(text: &[u8], part: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::packed::Packed;
-    use crate::tui::model::sample;
 
     #[test]
-    fn words_narrow_the_list_and_an_exclamation_mark_turns_them() {
-        let now = sample::NOW;
-        let all: Packed = sample::many().into_iter().collect();
-        let count =
-            |typed: &str| all.rows().filter(|row| Filter::parse(typed).passes(row, now)).count();
-        assert_eq!(count(""), all.len());
-        assert_eq!(count("ACME"), 2);
-        assert_eq!(count("acme env:sand"), 1);
-        assert_eq!(count("env:prod") + count("!env:prod"), all.len());
-        assert_eq!(count("state:ready"), 3);
-        assert_eq!(count("state:needs_setup"), 1);
-        assert_eq!(count("tag:billing"), 2);
-        assert_eq!(count("user:sync@acme"), 2);
-        assert_eq!(count("nothing-like-this"), 0);
-        assert!(Filter::parse(" ! ").is_empty());
+    fn what_something_is_done_by_must_not_be_mistyped() {
+        for good in ["acme", "env:prod", "!tag:eu", "state:needs_setup user:bob", "ENV:SANDBOX"] {
+            assert_eq!(Filter::parse_strictly(good), Ok(Filter::parse(good)), "{good}");
+        }
+        for bad in ["", " ", "!", "!tga:eu", "tag:", "!tag:", "env:prdo", "env:", "acme stat:x"] {
+            assert!(Filter::parse_strictly(bad).is_err(), "{bad}");
+        }
     }
 }
