@@ -3,8 +3,10 @@
 use tokio::sync::mpsc;
 
 use crate::agent::route::{Route, Which};
+use crate::config::settings::TerminalUse;
 use crate::engine::outcome::FailureDetail;
 use crate::engine::{Engine, Event, Failure, Operation, Settings, now};
+use crate::tui::terminal::Multiplexer;
 use crate::tui::{self, Demo, Port};
 
 use super::output::{Done, Ended};
@@ -32,10 +34,14 @@ pub(crate) fn run(settings: Settings) -> Done {
 pub(crate) async fn show(route: Route, demo: Option<Demo>) -> Done {
     let engine = route.engine();
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let terminal = engine.settings().config.terminal;
+    let term = std::env::var("TERM").unwrap_or_default();
+    let knows_links = !matches!(term.as_str(), "" | "dumb" | "linux");
     let settings = tui::Settings {
         no_color: set("NO_COLOR"),
         ascii: set("ORGKEY_ASCII"),
-        tmux: set("TMUX"),
+        multiplexer: Multiplexer::of_this_process(),
+        terminal: TerminalUse { links: terminal.links && knows_links, ..terminal },
         demo,
         clock: now,
         zone: jiff::tz::TimeZone::system(),

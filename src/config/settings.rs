@@ -73,6 +73,24 @@ pub(crate) struct Audit {
     pub(crate) on_write_failure: OnWriteFailure,
 }
 
+/// `[terminal]`: ways of a text out of the terminal; each may be forbidden.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TerminalUse {
+    /// Sending a text to the clipboard of the person's own terminal (OSC 52). Never a token.
+    pub(crate) clipboard: bool,
+    /// Addresses that a terminal opens by a click (OSC 8).
+    pub(crate) links: bool,
+    /// QR codes.
+    pub(crate) qr_codes: bool,
+}
+
+impl Default for TerminalUse {
+    fn default() -> Self {
+        Self { clipboard: true, links: true, qr_codes: true }
+    }
+}
+
 /// Whether an agent does the exchanges.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -93,6 +111,8 @@ pub(crate) struct Config {
     pub(crate) audit: Audit,
     /// `agent`.
     pub(crate) agent: AgentUse,
+    /// `[terminal]`.
+    pub(crate) terminal: TerminalUse,
     apps: Vec<ConfiguredApp>,
 }
 
@@ -155,6 +175,7 @@ impl Config {
             },
             audit: Audit { on_write_failure: tables.audit.on_write_failure },
             agent: tables.agent,
+            terminal: tables.terminal,
             apps: tables
                 .apps
                 .0
@@ -172,6 +193,7 @@ struct Tables {
     agent: AgentUse,
     network: NetworkTable,
     audit: AuditTable,
+    terminal: TerminalUse,
     apps: AppTables,
 }
 

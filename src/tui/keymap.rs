@@ -157,6 +157,8 @@ pub(crate) enum SetupIntent {
     Copy,
     /// The address alone, to select by hand.
     Plain,
+    /// The address as a QR code.
+    Image,
     /// Type into the field by hand.
     Type,
     /// Demo only: let the simulated person sign in.
@@ -174,6 +176,7 @@ pub(crate) fn setup(key: Key) -> Option<SetupIntent> {
     Some(match key {
         Key::Char('y') => SetupIntent::Copy,
         Key::Char('v') => SetupIntent::Plain,
+        Key::Char('i') => SetupIntent::Image,
         Key::Enter | Key::Tab => SetupIntent::Type,
         Key::Char('p') => SetupIntent::Person,
         Key::Char('s') => SetupIntent::Again,

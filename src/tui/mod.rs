@@ -23,12 +23,14 @@ use std::pin::Pin;
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 
+use crate::config::settings::TerminalUse;
 use crate::domain::host::HostPolicy;
 use crate::domain::id::UserId;
 use crate::domain::name::Environment;
 use crate::domain::time::UnixMillis;
 use crate::engine::sensitive::Sensitive;
 use crate::engine::{Event, Operation};
+use terminal::Multiplexer;
 
 /// Whatever answers operations: the engine in this process, or an agent's client.
 pub(crate) trait Port {
@@ -77,8 +79,10 @@ pub(crate) struct Settings {
     pub(crate) no_color: bool,
     /// `ORGKEY_ASCII` is set.
     pub(crate) ascii: bool,
-    /// `TMUX` is set.
-    pub(crate) tmux: bool,
+    /// What stands between the dashboard and the person's own terminal.
+    pub(crate) multiplexer: Multiplexer,
+    /// `[terminal]` of config.toml.
+    pub(crate) terminal: TerminalUse,
     /// A simulated Salesforce; `None` outside the demo.
     pub(crate) demo: Option<Demo>,
     /// The time, in Unix milliseconds.

@@ -80,7 +80,8 @@ impl<P: Port> Loop<P> {
             color: !settings.no_color,
             ascii: settings.ascii,
             demo: settings.demo.is_some(),
-            tmux: settings.tmux,
+            multiplexer: settings.multiplexer,
+            terminal: settings.terminal,
         };
         let now = (settings.clock)();
         let policy = settings.host_policy.clone();
@@ -142,7 +143,10 @@ impl<P: Port> Loop<P> {
                         waiting.abort();
                     }
                 }
-                Effect::Copy(text) => self.writer.put_ahead(&terminal::copy_sequence(&text)),
+                Effect::Copy(text) => {
+                    let sequence = terminal::copy_sequence(&text, self.settings.multiplexer);
+                    self.writer.put_ahead(&sequence);
+                }
                 Effect::Redraw => self.anew = true,
                 Effect::Suspend => self.suspend().await?,
                 Effect::Retake => {
@@ -215,6 +219,7 @@ impl<P: Port> Loop<P> {
             self.screen.backend_mut().resize(size.width, size.height);
             self.anew = true;
         }
+        self.anew |= self.screen.backend_mut().set_link(self.model.link());
         if std::mem::take(&mut self.anew) {
             self.screen.backend_mut().forget();
             let Ok(()) = self.screen.autoresize();

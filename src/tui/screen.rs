@@ -22,6 +22,9 @@ const STEP: u16 = 3;
 /// From so many blanks on, erasing to the end of the row is shorter than they are.
 const ERASED: usize = 4;
 
+/// Marks the cells of the address that [`Screen::set_link`] names. No terminal is asked to blink.
+pub(crate) const LINK: Modifier = Modifier::RAPID_BLINK;
+
 /// The look of the cells that are written now.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Pen {
@@ -50,7 +53,7 @@ impl Pen {
 
     /// Whether a blank shows nothing of it.
     fn leaves_blanks(self) -> bool {
-        let seen = Modifier::UNDERLINED | Modifier::REVERSED;
+        let seen = Modifier::UNDERLINED | Modifier::REVERSED | LINK;
         self.bg == Color::Reset && !self.modifier.intersects(seen)
     }
 }
@@ -75,6 +78,8 @@ pub(crate) struct Screen {
     shown: Option<bool>,
     /// The pen the terminal has.
     pen: Pen,
+    /// Where the cells marked with [`LINK`] lead to.
+    link: Option<String>,
 }
 
 impl Screen {
@@ -82,7 +87,18 @@ impl Screen {
     pub(crate) fn new(width: u16, height: u16) -> Self {
         let size = Size { width, height };
         let cells = Buffer::empty(Rect::from((Position::ORIGIN, size)));
-        Self { bytes: Vec::new(), size, cells, at: None, shown: None, pen: PLAIN }
+        Self { bytes: Vec::new(), size, cells, at: None, shown: None, pen: PLAIN, link: None }
+    }
+
+    /// Where the cells marked with [`LINK`] lead to, from the next frame on (OSC 8); nowhere where
+    /// the address is not in plain ASCII. Answers whether cells that look the same lead elsewhere now.
+    pub(crate) fn set_link(&mut self, address: Option<&str>) -> bool {
+        let address = address.filter(|address| address.bytes().all(|byte| byte.is_ascii_graphic()));
+        if self.link.as_deref() == address {
+            return false;
+        }
+        let before = std::mem::replace(&mut self.link, address.map(str::to_owned));
+        before.is_some() && self.link.is_some()
     }
 
     /// The terminal has another size.
@@ -155,9 +171,18 @@ impl Screen {
         if pen == self.pen {
             return;
         }
-        let added = pen.modifier.difference(self.pen.modifier);
+        let mut from = std::mem::replace(&mut self.pen, pen);
+        if from.modifier.contains(LINK) != pen.modifier.contains(LINK) {
+            self.begin_link(pen.modifier.contains(LINK));
+        }
+        let without_link = |pen: Pen| Pen { modifier: pen.modifier.difference(LINK), ..pen };
+        from = without_link(from);
+        let pen = without_link(pen);
+        if from == pen {
+            return;
+        }
+        let added = pen.modifier.difference(from.modifier);
         let mut codes: Vec<String> = Vec::new();
-        let mut from = self.pen;
         if !from.modifier.difference(pen.modifier).is_empty() || pen == PLAIN {
             codes.push(String::new());
             from = PLAIN;
@@ -175,7 +200,14 @@ impl Screen {
         codes.extend((pen.bg != from.bg).then(|| color_code(pen.bg, 40)));
         let codes = codes.join(";");
         self.push(&format!("\x1b[{codes}m"));
-        self.pen = pen;
+    }
+
+    /// Begins the link, or ends it. All its rows are one to a terminal: they have one name.
+    fn begin_link(&mut self, begin: bool) {
+        let Some(address) = &self.link else { return };
+        let address = if begin { address.as_str() } else { "" };
+        let name = if begin { "id=1" } else { "" };
+        self.push(&format!("\x1b]8;{name};{address}\x1b\\"));
     }
 
     fn print(&mut self, symbol: &str) {

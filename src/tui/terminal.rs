@@ -99,11 +99,48 @@ pub(crate) fn restore_on_panic() {
     }));
 }
 
-/// The sequence that puts a text on the clipboard of the person's own terminal (OSC 52).
-pub(crate) fn copy_sequence(text: &str) -> Vec<u8> {
+/// What stands between the program and the person's own terminal, and keeps sequences for itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Multiplexer {
+    /// Nothing.
+    #[default]
+    None,
+    /// tmux(1).
+    Tmux,
+    /// GNU screen(1).
+    Screen,
+}
+
+impl Multiplexer {
+    /// Reads it out of the environment: each sets a variable of its own.
+    pub(crate) fn of_this_process() -> Self {
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        match (set("TMUX"), set("STY")) {
+            (true, _) => Self::Tmux,
+            (false, true) => Self::Screen,
+            (false, false) => Self::None,
+        }
+    }
+}
+
+/// GNU screen passes on so many bytes at once.
+const SCREEN_PIECE: usize = 76;
+
+/// The sequence that puts a text on the clipboard of the person's own terminal (OSC 52). tmux takes
+/// it where `set-clipboard` is on, and passes a wrapped one on where `allow-passthrough` is: it gets
+/// both. screen passes on what is wrapped, piece by piece.
+pub(crate) fn copy_sequence(text: &str, multiplexer: Multiplexer) -> Vec<u8> {
     use base64::Engine as _;
     let encoded = base64::engine::general_purpose::STANDARD.encode(text);
-    format!("\x1b]52;c;{encoded}\x07").into_bytes()
+    let plain = format!("\x1b]52;c;{encoded}\x07");
+    match multiplexer {
+        Multiplexer::None => plain.into_bytes(),
+        Multiplexer::Tmux => format!("{plain}\x1bPtmux;\x1b{plain}\x1b\\").into_bytes(),
+        Multiplexer::Screen => {
+            let pieces = plain.as_bytes().chunks(SCREEN_PIECE);
+            pieces.flat_map(|piece| [b"\x1bP", piece, b"\x1b\\"].concat()).collect()
+        }
+    }
 }
 
 #[cfg(test)]
@@ -112,8 +149,23 @@ mod tests {
 
     #[test]
     fn a_copy_is_base64_and_cannot_break_out_of_its_sequence() {
-        assert_eq!(copy_sequence("acme"), b"\x1b]52;c;YWNtZQ==\x07");
-        let hostile = copy_sequence("\x1b]52;c;\x07");
+        let plain = |text| copy_sequence(text, Multiplexer::None);
+        assert_eq!(plain("acme"), b"\x1b]52;c;YWNtZQ==\x07");
+        let hostile = plain("\x1b]52;c;\x07");
         assert!(!hostile[1..].contains(&0x1b));
+    }
+
+    #[test]
+    fn a_copy_is_wrapped_for_what_stands_between() {
+        let tmux = copy_sequence("acme", Multiplexer::Tmux);
+        let wrapped = "\x1bPtmux;\x1b\x1b]52;c;YWNtZQ==\x07\x1b\\";
+        assert_eq!(tmux, format!("\x1b]52;c;YWNtZQ==\x07{wrapped}").into_bytes());
+        let long = "a".repeat(500);
+        let screen = String::from_utf8(copy_sequence(&long, Multiplexer::Screen)).unwrap();
+        let pieces: Vec<&str> = screen.split_terminator("\x1b\\").collect();
+        assert!(pieces.len() > 1 && pieces.iter().all(|piece| piece.len() <= SCREEN_PIECE + 2));
+        let joined: String =
+            pieces.iter().map(|piece| piece.strip_prefix("\x1bP").unwrap()).collect();
+        assert_eq!(joined.into_bytes(), copy_sequence(&long, Multiplexer::None));
     }
 }

@@ -59,7 +59,7 @@ fn the_example_loads_as_it_is_and_in_full() {
 fn every_key_stands_in_the_example() {
     let example = example_in_full();
     let mut found = 0;
-    for table in ["", "[network]", "[audit]", "[apps.default]"] {
+    for table in ["", "[network]", "[terminal]", "[audit]", "[apps.default]"] {
         let body = example.split(&format!("\n{table}\n")).nth(1).unwrap_or(&example);
         let body = if table.is_empty() { example.as_str() } else { body };
         for key in keys_of(table) {
@@ -69,7 +69,7 @@ fn every_key_stands_in_the_example() {
             found += 1;
         }
     }
-    assert_eq!(found, 4 + 3 + 1 + 11);
+    assert_eq!(found, 5 + 3 + 3 + 1 + 11);
 }
 
 #[test]

@@ -28,6 +28,7 @@ pub(crate) mod tests;
 
 use jiff::tz::TimeZone;
 
+use crate::config::settings::TerminalUse;
 use crate::domain::app::App;
 use crate::domain::copy::CopyStanding;
 use crate::domain::credential::Check;
@@ -51,6 +52,7 @@ use crate::tui::model::jobs::Jobs;
 use crate::tui::model::notice::{Notice, Notices, Tone};
 use crate::tui::model::palette::Palette;
 use crate::tui::model::setup::Setup;
+use crate::tui::terminal::Multiplexer;
 
 /// What lies over the list; the last one has the keys.
 #[derive(Clone, Debug)]
@@ -98,8 +100,10 @@ pub(crate) struct Look {
     pub(crate) ascii: bool,
     /// There is a simulated person (`orgkey demo`).
     pub(crate) demo: bool,
-    /// It is inside tmux, which by itself passes no clipboard sequence on.
-    pub(crate) tmux: bool,
+    /// It is inside a multiplexer, which by itself passes no clipboard sequence on.
+    pub(crate) multiplexer: Multiplexer,
+    /// Which ways out of the terminal are allowed.
+    pub(crate) terminal: TerminalUse,
 }
 
 /// The whole state.
@@ -267,6 +271,17 @@ impl Model {
             Some(_) => None,
         };
         follow.into_iter().chain(ages).min()
+    }
+
+    /// The address on screen, where the terminal may open it by a click. screen(1) knows no links.
+    pub(crate) fn link(&self) -> Option<&str> {
+        let Look { terminal, multiplexer, .. } = self.look;
+        match self.screens.last() {
+            Some(Screen::Setup(setup)) if terminal.links && multiplexer != Multiplexer::Screen => {
+                setup.started.as_ref().map(|started| started.url.as_str())
+            }
+            _ => None,
+        }
     }
 
     /// Where things are on the list screen.

@@ -15,7 +15,7 @@ use crate::tui::model::form::Wish;
 use crate::tui::model::jobs;
 use crate::tui::model::notice::Tone;
 use crate::tui::model::palette::PaletteWish;
-use crate::tui::model::setup::{SetupWish, Stage};
+use crate::tui::model::setup::{SetupView, SetupWish, Stage};
 use crate::tui::model::{Model, Screen};
 
 impl Model {
@@ -144,7 +144,8 @@ impl Model {
                 }
                 effects
             }
-            SetupWish::Copy(url) => vec![Effect::Copy(url)],
+            SetupWish::Copy(url) => self.copy_address(url),
+            SetupWish::Image => self.show_qr_code(),
             SetupWish::Redraw => vec![Effect::Redraw],
             SetupWish::Person(AuthorizationStarted { url, user_id, .. }) => {
                 vec![Effect::PlayPerson { url, user_id }]
@@ -162,6 +163,33 @@ impl Model {
                 Vec::new()
             }
         }
+    }
+
+    /// Sends the address to the clipboard. Whether it arrives is the terminal's secret.
+    fn copy_address(&mut self, url: String) -> Vec<Effect> {
+        let allowed = self.look.terminal.clipboard;
+        let Some(Screen::Setup(setup)) = self.screens.last_mut() else { return Vec::new() };
+        setup.copied = allowed;
+        if allowed {
+            return vec![Effect::Copy(url)];
+        }
+        setup.view = SetupView::Steps;
+        let problem = "config.toml does not let anything be sent to the clipboard";
+        setup.problem = Some((problem.into(), "v shows the address, to select by hand".into()));
+        vec![Effect::Redraw]
+    }
+
+    fn show_qr_code(&mut self) -> Vec<Effect> {
+        let allowed = self.look.terminal.qr_codes;
+        let Some(Screen::Setup(setup)) = self.screens.last_mut() else { return Vec::new() };
+        if allowed {
+            setup.view = SetupView::QrCode;
+        } else {
+            setup.view = SetupView::Steps;
+            let problem = "config.toml does not let QR codes be shown";
+            setup.problem = Some((problem.into(), "y copies the address, v shows it".into()));
+        }
+        vec![Effect::Redraw]
     }
 
     fn leave_setup(&mut self) -> Vec<Effect> {
@@ -282,7 +310,12 @@ impl Model {
             copies(&credential).into_iter().find(|(letter, ..)| Key::Char(*letter) == key)
         });
         let Some((_, what, value)) = wanted else { return Vec::new() };
-        self.say(Tone::Plain, format!("{what} of {address} sent to your terminal's clipboard"), "");
+        if !self.look.terminal.clipboard {
+            let text = "config.toml does not let anything be sent to the clipboard".into();
+            self.say(Tone::Plain, text, "Enter shows it, to select by hand");
+            return Vec::new();
+        }
+        self.say(Tone::Plain, format!("{what} of {address} sent; your terminal may ignore it"), "");
         vec![Effect::Copy(value)]
     }
 

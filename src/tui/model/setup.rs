@@ -24,6 +24,18 @@ pub(crate) enum Stage {
     Failed,
 }
 
+/// How the pane is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum SetupView {
+    /// Step by step.
+    #[default]
+    Steps,
+    /// The address alone, to select by hand.
+    Plain,
+    /// The address as a QR code.
+    QrCode,
+}
+
 /// The pane.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
@@ -37,8 +49,8 @@ pub(crate) struct Setup {
     pub(crate) typed: SecretField,
     /// Whether the keys go into the field.
     pub(crate) typing: bool,
-    /// Whether the address alone is shown.
-    pub(crate) plain: bool,
+    /// How it is shown.
+    pub(crate) view: SetupView,
     /// What is said of the last paste, without its secret part.
     pub(crate) received: Option<String>,
     /// Why the last paste did not do, and what to do next.
@@ -60,6 +72,8 @@ pub(crate) enum SetupWish {
     Send(Operation),
     /// Put the address on the clipboard.
     Copy(String),
+    /// Show it as a QR code.
+    Image,
     /// Demo only: let the simulated person sign in.
     Person(AuthorizationStarted),
     /// Every cell anew: the plain view leaves no blank between the rows of an address.
@@ -75,7 +89,7 @@ impl Setup {
             started: None,
             typed: SecretField::default(),
             typing: false,
-            plain: false,
+            view: SetupView::Steps,
             received: None,
             problem: None,
             copied: false,
@@ -102,8 +116,8 @@ impl Setup {
 
     /// Answers a key; `demo` is whether there is a simulated person.
     pub(crate) fn key(&mut self, key: Key, demo: bool) -> SetupWish {
-        if self.plain {
-            return self.key_in_plain_view(key);
+        if self.view != SetupView::Steps {
+            return self.key_over_the_steps(key);
         }
         if self.typing {
             return self.key_in_field(key);
@@ -118,29 +132,34 @@ impl Setup {
                 self.typing = true;
                 SetupWish::Nothing
             }
-            (Some(SetupIntent::Copy), Some(started)) => {
-                self.copied = true;
-                SetupWish::Copy(started.url)
-            }
+            (Some(SetupIntent::Copy), Some(started)) => SetupWish::Copy(started.url),
             (Some(SetupIntent::Plain), Some(_)) => {
-                self.plain = true;
+                self.view = SetupView::Plain;
                 SetupWish::Redraw
             }
+            (Some(SetupIntent::Image), Some(_)) => SetupWish::Image,
             (Some(SetupIntent::Person), Some(started)) if demo => SetupWish::Person(started),
             _ => SetupWish::Nothing,
         }
     }
 
-    fn key_in_plain_view(&mut self, key: Key) -> SetupWish {
+    fn key_over_the_steps(&mut self, key: Key) -> SetupWish {
+        let back = match self.view {
+            SetupView::QrCode => Key::Char('i'),
+            SetupView::Plain | SetupView::Steps => Key::Char('v'),
+        };
         match key {
-            Key::Char('y') => {
-                self.copied = true;
-                self.started
-                    .clone()
-                    .map_or(SetupWish::Nothing, |started| SetupWish::Copy(started.url))
+            Key::Char('y') => self
+                .started
+                .clone()
+                .map_or(SetupWish::Nothing, |started| SetupWish::Copy(started.url)),
+            Key::Char('i') if key != back => SetupWish::Image,
+            Key::Char('v') if key != back => {
+                self.view = SetupView::Plain;
+                SetupWish::Redraw
             }
-            Key::Esc | Key::Enter | Key::Char('v' | 'q') => {
-                self.plain = false;
+            Key::Esc | Key::Enter | Key::Char('v' | 'i' | 'q') => {
+                self.view = SetupView::Steps;
                 SetupWish::Redraw
             }
             _ => SetupWish::Nothing,
@@ -176,7 +195,7 @@ impl Setup {
 
     fn complete(&mut self, pasted: &Sensitive) -> SetupWish {
         self.typing = false;
-        self.plain = false;
+        self.view = SetupView::Steps;
         self.received = Some(describe(exposed(pasted)));
         self.problem = None;
         self.stage = Stage::Completing(None);

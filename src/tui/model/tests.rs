@@ -1,5 +1,7 @@
 //! The update function under tables.
 
+use crate::config::settings::TerminalUse;
+use crate::tui::terminal::Multiplexer;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -26,7 +28,13 @@ use crate::tui::model::{Look, Model, Screen, jobs, sample};
 
 /// A dashboard that has asked for everything and heard nothing yet.
 pub(crate) fn started() -> (Model, Vec<Effect>) {
-    let look = Look { color: true, ascii: false, demo: false, tmux: false };
+    let look = Look {
+        color: true,
+        ascii: false,
+        demo: false,
+        multiplexer: Multiplexer::None,
+        terminal: TerminalUse::default(),
+    };
     let size = Size { width: 80, height: 24 };
     let mut model = Model::new(size, look, TimeZone::UTC, HostPolicy::default(), sample::NOW);
     let effects = model.update(Message::Start, sample::NOW);
@@ -272,6 +280,9 @@ fn the_whole_set_up_goes_by_keys_and_one_paste() {
     let url = started.url.clone();
     answer(&mut model, |_| Outcome::AuthorizationStarted(started));
     assert_eq!(keys(&mut model, "y"), [Effect::Copy(url)]);
+    model.look.terminal.clipboard = false;
+    assert_eq!(keys(&mut model, "y"), [Effect::Redraw], "config.toml forbids it");
+    model.look.terminal.clipboard = true;
     let effects = paste(&mut model, "https://login.salesforce.com/x?code=aPrxCanary&state=s");
     assert!(matches!(submitted(&effects).as_slice(), [Operation::CompleteSetup(_)]));
     let (job, _) = newest(&model);

@@ -1,5 +1,7 @@
 //! The real loop in a real pseudo-terminal: this test program starts itself as the child.
 
+use crate::config::settings::TerminalUse;
+use crate::tui::terminal::Multiplexer;
 use std::io::{Read as _, Write as _};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -55,7 +57,8 @@ fn dashboard_in_a_child() {
     let settings = Settings {
         no_color: false,
         ascii: false,
-        tmux: false,
+        multiplexer: Multiplexer::None,
+        terminal: TerminalUse::default(),
         demo: None,
         clock: || UnixMillis(sample::NOW.0),
         zone: TimeZone::UTC,

@@ -216,3 +216,42 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn every_row_of_the_address_is_one_link_that_is_named_once() {
+    for (width, height) in [(80, 24), (200, 50)] {
+        let model = sized(in_setup(), width, height);
+        let screen = Screen::new(width, height);
+        let mut terminal = Terminal::new(screen).unwrap();
+        assert!(!terminal.backend_mut().set_link(model.link()));
+        let bytes = String::from_utf8(frame(&mut terminal, &model)).unwrap();
+        let address = model.link().unwrap().to_owned();
+        let begin = format!("\x1b]8;id=1;{address}\x1b\\");
+        let (before, linked) = bytes.split_once(&begin).unwrap();
+        assert!(!before.contains("\x1b]8"));
+        let (linked, after) = linked.split_once("\x1b]8;;\x1b\\").unwrap();
+        assert!(!after.contains("\x1b]8"), "once");
+        // Between its rows the cursor moves, and nothing else is written.
+        let seen = shown(&model, &[linked.as_bytes().to_vec()]);
+        let text: String = seen.screen().contents().split_whitespace().collect();
+        assert_eq!(text, address);
+        // A fresh address under cells that look the same is another link.
+        assert!(terminal.backend_mut().set_link(Some("https://other.example/")));
+        assert!(!terminal.backend_mut().set_link(Some("https://other.example/")));
+        assert!(!terminal.backend_mut().set_link(None));
+    }
+}
+
+#[test]
+fn no_link_is_made_where_it_is_forbidden_or_could_break_out() {
+    let mut model = in_setup();
+    model.look.terminal.links = false;
+    assert_eq!(model.link(), None);
+    let mut terminal = Terminal::new(Screen::new(80, 24)).unwrap();
+    for hostile in [None, Some("https://x/\x1b\\"), Some("https://x/\u{9c}"), Some("a b")] {
+        terminal.backend_mut().set_link(hostile);
+        terminal.clear().unwrap();
+        let bytes = frame(&mut terminal, &model);
+        assert!(!bytes.windows(4).any(|window| window == b"\x1b]8;"), "{hostile:?}");
+    }
+}

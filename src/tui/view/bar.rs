@@ -129,7 +129,7 @@ fn in_setup(model: &Model, setup: &Setup) -> Vec<Action> {
             if model.look.demo {
                 actions.push(("p", "sign in (demo)"));
             }
-            actions.extend([("y", "copy"), ("v", "plain"), ("X", "give up")]);
+            actions.extend([("y", "copy"), ("v", "plain"), ("X", "give up"), ("i", "QR")]);
             actions.extend([("Enter", "type it"), ("s", "again"), ("Esc", "leave it")]);
             actions
         }

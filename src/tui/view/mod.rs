@@ -10,6 +10,7 @@ mod help;
 mod page;
 mod palette;
 mod panel;
+mod qr_code;
 mod setup;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
 use crate::tui::model::geometry::{LEAST, Shape};
+use crate::tui::model::setup::SetupView;
 use crate::tui::model::{Model, Screen};
 use crate::tui::view::page::Page;
 
@@ -54,10 +56,10 @@ fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<Position> {
         return dashboard::draw(model, buffer);
     };
     if let Screen::Setup(setup) = screen
-        && setup.plain
+        && setup.view != SetupView::Steps
     {
         let mut page = Page::new(buffer, area, model.look);
-        setup::draw_plain(&mut page, setup);
+        setup::draw_address_alone(&mut page, setup);
         return None;
     }
     let rows = if model.bar { 2 } else { 0 };

@@ -18,7 +18,7 @@ pub(crate) struct Page<'a> {
     /// The styles.
     pub(crate) theme: Theme,
     /// Nothing but ASCII may be drawn.
-    ascii: bool,
+    pub(crate) ascii: bool,
 }
 
 impl<'a> Page<'a> {

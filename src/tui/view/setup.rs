@@ -5,9 +5,10 @@ use ratatui::layout::Position;
 use crate::domain::name::Environment;
 use crate::engine::outcome::{AuthorizationStarted, Progress};
 use crate::tui::model::Model;
-use crate::tui::model::setup::{Setup, Stage};
+use crate::tui::model::setup::{Setup, SetupView, Stage};
+use crate::tui::terminal::Multiplexer;
 use crate::tui::view::page::Page;
-use crate::tui::view::words;
+use crate::tui::view::{qr_code, words};
 
 /// Draws the pane; answers the cursor of the field.
 pub(super) fn draw(model: &Model, setup: &Setup, page: &mut Page<'_>) -> Option<Position> {
@@ -87,7 +88,7 @@ fn draw_address(model: &Model, setup: &Setup, started: &AuthorizationStarted, pa
     page.line(x, ", the account saved here.", plain);
     page.gap();
     for row in hard_rows(&started.url, page.area.width.saturating_sub(8)) {
-        page.line(4, &row, plain);
+        page.line(4, &row, page.theme.link());
     }
     // What went wrong needs the room more than what the line of keys says too.
     if setup.problem.is_none() {
@@ -101,13 +102,13 @@ fn draw_address(model: &Model, setup: &Setup, started: &AuthorizationStarted, pa
 
 fn draw_ways(model: &Model, setup: &Setup, page: &mut Page<'_>) {
     page.gap();
-    let copied = match (setup.copied, model.look.tmux) {
-        (true, true) => "y copied (tmux needs set-clipboard on)",
-        (true, false) => "y copied (sent to your terminal)",
+    let copy = match (setup.copied, model.look.multiplexer) {
+        (true, Multiplexer::Tmux) => "y sent; tmux needs set-clipboard on, or allow-passthrough",
+        (true, Multiplexer::None | Multiplexer::Screen) => "y sent; your terminal may ignore it",
         (false, _) => "y copy (sent to your terminal)",
     };
-    let text = format!("{copied}   v plain, to select by hand");
-    page.line(4, &text, page.theme.plain());
+    let ways = format!("{copy}   v plain, to select by hand   i QR code");
+    page.text(4, &ways, page.theme.plain());
 }
 
 /// A step: its number, and its text beside it.
@@ -171,15 +172,23 @@ fn draw_problem(setup: &Setup, page: &mut Page<'_>) {
     }
 }
 
-/// The address alone from edge to edge, so that the terminal's own selection takes it whole:
-/// rows that fill the width are written as one line, which the terminal wraps.
-pub(super) fn draw_plain(page: &mut Page<'_>, setup: &Setup) {
+/// The address without anything beside it.
+pub(super) fn draw_address_alone(page: &mut Page<'_>, setup: &Setup) {
     let url = setup.started.as_ref().map(|started| started.url.as_str()).unwrap_or_default();
+    match setup.view {
+        SetupView::QrCode => qr_code::draw(url, "y copy, v plain, i back", page),
+        SetupView::Plain | SetupView::Steps => draw_plain(url, page),
+    }
+}
+
+/// The address from edge to edge, so that the terminal's own selection takes it whole: rows that
+/// fill the width are written as one line, which the terminal wraps.
+fn draw_plain(url: &str, page: &mut Page<'_>) {
     for row in hard_rows(url, page.area.width) {
-        page.line(0, &row, page.theme.plain());
+        page.line(0, &row, page.theme.link());
     }
     page.next();
-    page.line(0, "select the address above; y copy, v back", page.theme.dim());
+    page.line(0, "select the address above; y copy, i QR code, v back", page.theme.dim());
 }
 
 fn hard_rows(url: &str, width: u16) -> Vec<String> {

@@ -6,6 +6,7 @@ use ratatui::style::{Color, Modifier, Style};
 use crate::domain::credential::State;
 use crate::domain::name::Environment;
 use crate::tui::model::notice::Tone;
+use crate::tui::screen::LINK;
 
 /// The styles of one screen.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +35,21 @@ impl Theme {
     /// What is not in use, or only helps.
     pub(crate) fn dim(self) -> Style {
         if self.color { Style::new().add_modifier(Modifier::DIM) } else { Style::new() }
+    }
+
+    /// An address that the terminal may open.
+    #[expect(clippy::unused_self, reason = "called like the other styles")]
+    pub(crate) fn link(self) -> Style {
+        Style::new().add_modifier(LINK)
+    }
+
+    /// The light and the dark half of a picture; without colours the terminal's own two.
+    pub(crate) fn picture(self) -> Style {
+        if self.color {
+            Style::new().fg(Color::Black).bg(Color::Gray)
+        } else {
+            Style::new().add_modifier(Modifier::REVERSED)
+        }
     }
 
     /// What is wrong.
