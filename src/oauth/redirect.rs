@@ -106,8 +106,11 @@ impl RedirectError {
     }
 }
 
+/// Most words behind the address, e.g. of a mail, that are tried to be left out.
+const TRAILING_WORDS: usize = 32;
+
 /// Reads a paste: the whole redirect with any host, `code=...&state=...`, or the bare code, with
-/// line breaks, blanks and quotes of a terminal or a mail in it.
+/// line breaks, blanks and quotes of a terminal or a mail in it, and words before and behind.
 pub(crate) fn read_redirect(
     pasted: &str,
     expected: &ExpectedRedirect<'_>,
@@ -115,6 +118,28 @@ pub(crate) fn read_redirect(
     if pasted.len() > PASTE_LIMIT {
         return Err(RedirectError::TooLong(pasted.len()));
     }
+    let whole = read_words(pasted, expected);
+    let may_trail = matches!(
+        whole,
+        Err(RedirectError::WrongState | RedirectError::NotACode | RedirectError::Cut(_))
+    );
+    if !may_trail {
+        return whole;
+    }
+    // A line that a terminal broke is whole with its parts together; only what is right by itself
+    // may be followed by words.
+    let ends = pasted.trim_end().char_indices().rev();
+    let mut shorter = ends
+        .filter(|(_, character)| character.is_whitespace())
+        .take(TRAILING_WORDS)
+        .map(|(end, _)| &pasted[..end]);
+    shorter.find_map(|text| read_words(text, expected).ok()).map_or(whole, Ok)
+}
+
+fn read_words(
+    pasted: &str,
+    expected: &ExpectedRedirect<'_>,
+) -> Result<AuthorizationCode, RedirectError> {
     let text = query::compact(pasted);
     if text.is_empty() {
         return Err(RedirectError::Empty);

@@ -1,4 +1,4 @@
-//! Some hundred pastes, good and bad, and what must hold of all.
+//! Some 200 pastes, good and bad, and what must hold of all.
 
 use proptest::prelude::*;
 
@@ -34,11 +34,11 @@ fn read(pasted: &str) -> Result<String, RedirectError> {
     result.map(|code| shown(&code.0).to_owned())
 }
 
-#[test]
-fn every_shape_of_the_right_answer_gives_the_code() {
+/// Every shape of the right answer.
+fn right_pastes() -> Vec<String> {
     let wrapped = format!("{LOCAL}?code={ENC}&state={STATE}");
     let (first, rest) = wrapped.split_at(60);
-    let pastes = [
+    vec![
         wrapped.clone(),
         format!("{DONE}?code={ENC}&state={STATE}"),
         format!("https://acme.my.salesforce.com/services/oauth2/success?code={ENC}&state={STATE}"),
@@ -80,9 +80,36 @@ fn every_shape_of_the_right_answer_gives_the_code() {
         TWICE.to_owned(),
         format!("{}\n{}", &ENC[..40], &ENC[40..]),
         format!("'{CODE}'"),
-    ];
-    for pasted in pastes {
+    ]
+}
+
+#[test]
+fn every_shape_of_the_right_answer_gives_the_code() {
+    for pasted in right_pastes() {
         assert_eq!(read(&pasted).as_deref(), Ok(CODE), "{pasted}");
+    }
+}
+
+#[test]
+fn words_of_mails_chats_and_terminals_around_it_are_left_out() {
+    let around = [
+        ("Here it is: ", ""),
+        ("", " is where it ended"),
+        ("", "\n\nBest regards\nana\n"),
+        ("Hi,\n", "\nthanks!"),
+        ("> ", "\n> -- \n> sent from my phone"),
+    ];
+    let addresses = right_pastes();
+    let addresses = addresses.iter().filter(|address| address.matches("://").count() == 1);
+    let mut texts: Vec<String> = addresses
+        .flat_map(|address| around.map(|(before, after)| format!("{before}{address}{after}")))
+        .collect();
+    for code in [CODE, ENC, TWICE] {
+        texts.extend([" thanks", "\n$ ", "\nana@jump:~$ ls"].map(|after| format!("{code}{after}")));
+    }
+    assert!(texts.len() >= 120, "{}", texts.len());
+    for text in texts {
+        assert_eq!(read(&text).as_deref(), Ok(CODE), "{text}");
     }
 }
 
