@@ -103,8 +103,9 @@ pub(crate) enum Command {
     Lock,
     /// Look at home, store, key, agent and terminal, and say what mends what is wrong
     ///
-    /// One line per check: ok, look, or wrong (exit 8). It asks nobody but this machine.
-    Doctor,
+    /// One line per check: ok, look, or wrong (exit 8). Beyond this machine it asks the hosts of
+    /// the saved credentials alone, without any token.
+    Doctor(Doctor),
     /// Run a simulated Salesforce on this machine, for trying things out
     Simulate(Simulate),
     /// Try everything on a simulated Salesforce, in a throw-away home
@@ -131,6 +132,17 @@ pub(crate) struct Agent {
     /// In a session of its own, and only as long as there is something to do
     #[arg(long, hide = true, conflicts_with = "stop")]
     pub(crate) background: bool,
+}
+
+/// `orgkey doctor`
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Ask no host: look at this machine alone
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// Print the hosts that a firewall has to let through, one a line, and look at nothing
+    #[arg(long, conflicts_with = "offline")]
+    pub(crate) hosts: bool,
 }
 
 /// How long the key stays open.

@@ -16,14 +16,18 @@ use crate::engine::{
 use crate::platform;
 use crate::tui::model::geometry::LEAST;
 
+use super::args::Doctor;
 use super::output::{Done, Ended, Output};
-use super::{locations, settings_of, signals};
+use super::{locations, settings, settings_of, signals, unexpected};
 
 /// How long an agent may take to say how the key stands.
 const AGENT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Looks at everything, and ends with 8 where something is wrong.
-pub(crate) fn run(output: Output) -> Done {
+pub(crate) fn run(doctor: &Doctor, output: Output) -> Done {
+    if doctor.hosts {
+        return print_hosts(output);
+    }
     let locations = locations()?;
     let mut findings = inspect_home(&locations);
     let file = locations.config_file();
@@ -34,7 +38,7 @@ pub(crate) fn run(output: Output) -> Done {
     let runtime = signals::runtime()?;
     let (inside, agent) = runtime.block_on(async {
         let agent = agent_finding(&settings).await;
-        (ask_engine(settings, &findings).await, agent)
+        (ask_engine(settings, &findings, doctor.offline).await, agent)
     });
     runtime.shutdown_background();
     // Which apps there are is not known then.
@@ -53,7 +57,7 @@ fn print(findings: &[Finding], output: Output) -> Done {
         return output.list("checks", findings.iter().map(finding_json));
     }
     findings.iter().try_for_each(|one| output.text(&line(one)))?;
-    output.say("there is no telemetry: nothing of this left the machine");
+    output.say("there is no telemetry: nothing of this is sent to anyone");
     Ok(())
 }
 
@@ -88,7 +92,7 @@ fn config_finding(config: Result<&Config, &Failure>, is_there: bool) -> Finding 
 }
 
 /// What is in the store, where there is one that opens.
-async fn ask_engine(settings: Settings, home: &[Finding]) -> Vec<Finding> {
+async fn ask_engine(settings: Settings, home: &[Finding], offline: bool) -> Vec<Finding> {
     if let Some(absent) = inspect_absent_store(&settings.locations) {
         return vec![absent];
     }
@@ -96,13 +100,36 @@ async fn ask_engine(settings: Settings, home: &[Finding]) -> Vec<Finding> {
         Ok(engine) => engine,
         Err(failure) => return vec![unopened(failure, home)],
     };
-    let examined = engine.run_quietly(Operation::Examine).await;
-    signals::close(&engine).await;
-    match examined {
-        Ok(Outcome::Examined(findings)) => findings,
-        Ok(_) => Vec::new(),
-        Err(failure) => vec![unopened(failure, home)],
+    let mut findings = Vec::new();
+    let hosts = (!offline).then_some(Operation::ExamineHosts);
+    for operation in std::iter::once(Operation::Examine).chain(hosts) {
+        match engine.run_quietly(operation).await {
+            Ok(Outcome::Examined(found)) => findings.extend(found),
+            Ok(_) => {}
+            Err(failure) => {
+                findings.push(unopened(failure, home));
+                break;
+            }
+        }
     }
+    signals::close(&engine).await;
+    findings
+}
+
+/// The list for whoever keeps the firewall.
+fn print_hosts(output: Output) -> Done {
+    signals::block_on(settings()?, |engine| async move {
+        let outcome = engine.run_quietly(Operation::Hosts).await?;
+        let Outcome::Hosts(hosts) = outcome else { return Err(unexpected()) };
+        if output.json {
+            return output.object(&json!({ "schema": 1, "hosts": hosts }));
+        }
+        hosts.iter().try_for_each(|host| output.text(host))?;
+        if hosts.is_empty() {
+            output.say("no host is known before the first save");
+        }
+        Ok(())
+    })
 }
 
 /// The store was not opened: often for a reason that was told already.

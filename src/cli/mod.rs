@@ -121,7 +121,7 @@ fn dispatch(arguments: Arguments, output: Output) -> Done {
         Some(Command::Token(token)) => token::run(token, settings()?, output),
         Some(Command::Restore(restore)) => backup::restore(restore, settings()?, output),
         Some(Command::Adopt(adopt)) => backup::adopt(adopt, settings()?, output),
-        Some(Command::Doctor) => doctor::run(output),
+        Some(Command::Doctor(doctor)) => doctor::run(&doctor, output),
         Some(Command::Agent(agent)) => agent::run(&agent, settings()?, output),
         Some(Command::Unlock(unlock)) => signals::block_on(settings()?, |engine| async move {
             agent::unlock(&Context::with_agent(engine, output, unlock.open_for)).await
@@ -153,7 +153,7 @@ async fn perform(command: Command, context: &Context) -> Done {
         // These need no engine, or bring their own.
         Command::Token(_)
         | Command::Agent(_)
-        | Command::Doctor
+        | Command::Doctor(_)
         | Command::Unlock(_)
         | Command::Restore(_)
         | Command::Adopt(_)

@@ -1,6 +1,8 @@
 //! What `orgkey doctor` looks at: the home as it lies there, and what is in it. Nothing is mended
 //! here, and nothing is made where nothing is.
 
+mod hosts;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

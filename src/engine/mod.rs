@@ -301,6 +301,8 @@ impl Engine {
             Operation::AddRecipient(request) => self.add_recipient(request).await,
             Operation::LockKey => self.lock_key(),
             Operation::Examine => Ok(self.examine().await),
+            Operation::ExamineHosts => self.examine_hosts().await,
+            Operation::Hosts => self.hosts().await,
             Operation::CopyStanding => self.copy_standing().await.map(Outcome::CopyStanding),
             Operation::Backup(request) => self.backup(request).await,
             Operation::Restore(request) => self.restore(request).await,

@@ -86,6 +86,11 @@ pub(crate) enum Operation {
     /// Whether store, copies, apps and sealing key are as they should be. Answers
     /// [`super::Outcome::Examined`].
     Examine,
+    /// Whether the hosts of Salesforce are reached, without any token. Answers
+    /// [`super::Outcome::Examined`].
+    ExamineHosts,
+    /// The hosts that a firewall has to let through. Answers [`super::Outcome::Hosts`].
+    Hosts,
 }
 
 impl Operation {
@@ -126,6 +131,8 @@ impl Operation {
             Self::Adopt(_) => "adopt",
             Self::LeaveToCopy(_) => "leave_to_copy",
             Self::Examine => "examine",
+            Self::ExamineHosts => "examine_hosts",
+            Self::Hosts => "hosts",
         }
     }
 }

@@ -57,6 +57,8 @@ pub(crate) enum Outcome {
     Adopted(AdoptReceipt),
     /// What was looked at, and how it was found.
     Examined(Vec<Finding>),
+    /// Host names with their ports, each once.
+    Hosts(Vec<String>),
     /// Nothing to say but that it is done.
     Done,
 }
@@ -329,6 +331,10 @@ pub(crate) enum Subject {
     Agent,
     /// The terminal.
     Terminal,
+    /// A host of Salesforce, seen from here.
+    Host,
+    /// This machine's clock.
+    Clock,
 }
 
 impl Subject {
@@ -345,6 +351,8 @@ impl Subject {
             Self::Key => "key",
             Self::Agent => "agent",
             Self::Terminal => "terminal",
+            Self::Host => "host",
+            Self::Clock => "clock",
         }
     }
 }

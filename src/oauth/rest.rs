@@ -5,7 +5,7 @@ use secrecy::SecretString;
 
 use super::{accept_api, text_field, unreadable};
 use crate::domain::fault::Fault;
-use crate::domain::host::InstanceUrl;
+use crate::domain::host::{InstanceUrl, LoginUrl};
 use crate::domain::http::{Method, Purpose, Request, Response};
 use crate::domain::id::OrgId;
 use crate::domain::text;
@@ -54,6 +54,17 @@ pub(crate) struct Organization {
 /// Asks for the versions; needs no token.
 pub(crate) fn versions_request(instance_url: &InstanceUrl) -> Request {
     ask(instance_url, "/services/data/", None)
+}
+
+/// The same of a host that people sign in at.
+pub(crate) fn versions_request_at(login_url: &LoginUrl) -> Request {
+    Request {
+        method: Method::Get,
+        url: login_url.endpoint("/services/data/"),
+        purpose: Purpose::Question,
+        form: Vec::new(),
+        bearer: None,
+    }
 }
 
 /// The newest version.

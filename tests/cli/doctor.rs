@@ -280,3 +280,38 @@ fn an_agent_that_runs_is_told_with_its_process_and_how_its_key_stands() {
     home.write("config.toml", "agent = \"never\"\n");
     assert!(check(&doctor(&home).ok(), "agent").1.starts_with("none is used"));
 }
+
+#[test]
+fn a_host_that_is_not_reached_is_wrong_and_a_clock_that_differs_is_looked_at() {
+    let simulator = Simulator::start();
+    let home = ready_home(&simulator);
+    let run = doctor(&home).ok();
+    assert_eq!(check(&run, "host").0, "ok");
+    assert_eq!(check(&run, "clock").0, "ok");
+    let requests = simulator.count("api_calls");
+
+    simulator.control(
+        "faults",
+        &serde_json::json!({
+            "match": { "path": "/services/data/" }, "status": 200, "body": "[]",
+            "headers": { "date": "Sat, 25 Nov 2045 08:49:37 GMT" },
+        }),
+    );
+    let run = doctor(&home).ok();
+    let (result, message, remedy) = check(&run, "clock");
+    assert_eq!(result, "look");
+    assert!(message.contains("behind the server's"), "{message}");
+    assert!(remedy.contains("timedatectl"), "{remedy}");
+    assert_eq!(simulator.count("api_calls"), requests, "no token was used");
+
+    drop(simulator);
+    let run = doctor(&home).expect(8);
+    let (result, message, remedy) = check(&run, "host");
+    assert_eq!(result, "wrong");
+    assert!(message.contains("could not be connected"), "{message}");
+    assert!(!remedy.is_empty());
+    assert!(checks(&run, "clock").is_empty(), "nobody told the time");
+    // Without anybody being asked, nothing is wrong.
+    let offline = home.orgkey(&["doctor", "--offline", "--json"]).ok();
+    assert!(checks(&offline, "host").is_empty());
+}
