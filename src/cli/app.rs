@@ -1,19 +1,24 @@
 //! `app`: the registration of an org's app with orgkey.
 
 use std::fmt::Write;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::domain::app::{App as Registration, AppOrigin, Rotation};
+use crate::domain::guide;
+use crate::domain::host::LoginUrl;
+use crate::domain::name::Environment;
 use crate::domain::time::span_in_words;
 use crate::engine::operation::AppRequest;
+use crate::engine::outcome::AppReport;
 use crate::engine::sensitive::Sensitive;
-use crate::engine::{Error, Failure, Operation, Outcome, exit};
+use crate::engine::{Error, Failure, Invalid, Operation, Outcome, exit};
 use crate::platform;
 
 use super::args::{App, AppAdd, AppFields};
 use super::context::{Context, read_stdin};
-use super::edit::confirm;
+use super::edit::{confirm, invalid};
 use super::output::{Done, Ended, app_json};
 use super::{bulk, unexpected};
 
@@ -37,7 +42,8 @@ pub(crate) async fn run(app: App, context: &Context) -> Done {
             let changed = apps(Operation::EditApp(request), context).await?;
             changed.iter().try_for_each(|app| print_one(app, context))
         }
-        App::Test { name } => test(name, context).await,
+        App::Guide { my_domain, sandbox } => guide(my_domain.as_deref(), sandbox, context),
+        App::Test { name, wait } => test(name, wait, context).await,
         App::Delete { name, confirm: confirmed } => {
             let app = one(&name, context).await?;
             let what = "its client ID and its secret are removed here";
@@ -181,9 +187,72 @@ fn policies_in_words(app: &Registration) -> String {
         .collect()
 }
 
-async fn test(name: String, context: &Context) -> Done {
-    let Outcome::AppTested(report) = context.ask(Operation::TestApp(name)).await? else {
-        return Err(unexpected());
+/// How the app is made in Salesforce.
+fn guide(my_domain: Option<&str>, sandbox: bool, context: &Context) -> Done {
+    let login_url = match my_domain {
+        Some(url) => {
+            let policy = context.engine.settings().config.host_policy();
+            LoginUrl::parse(url, &policy).map_err(|error| {
+                let remedy = "give the org's My Domain URL, e.g. https://acme.my.salesforce.com";
+                invalid(Invalid::input(error.to_string(), remedy))
+            })?
+        }
+        None if sandbox => LoginUrl::generic(Environment::Sandbox),
+        None => LoginUrl::generic(Environment::Production),
+    };
+    let steps = guide::steps(&login_url);
+    if context.output.json {
+        let steps: Vec<_> =
+            steps.iter().map(|step| json!({ "title": step.title, "lines": step.lines })).collect();
+        let urls = guide::callback_urls(&login_url);
+        let guide = json!({ "schema": 1, "steps": steps, "callback_urls": urls });
+        return context.output.object(&guide);
+    }
+    for (number, step) in (1..).zip(&steps) {
+        context.output.text(&format!("{number}. {}", step.title))?;
+        step.lines.iter().try_for_each(|line| context.output.text(&format!("   {line}")))?;
+    }
+    let [page, _] = guide::callback_urls(&login_url);
+    context.output.text(&format!(
+        "Then: orgkey app add default --client-id KEY --redirect-uri {page}\n      orgkey app test --wait"
+    ))
+}
+
+/// How long a new app may take to be known everywhere (Salesforce OAuth facts 3.2).
+const NEW_APP_LIMIT: Duration = Duration::from_secs(10 * 60);
+/// How often it is asked for meanwhile.
+const NEW_APP_PAUSE: Duration = Duration::from_secs(10);
+
+/// Asks until everything is as it should be, or can't become so by itself.
+async fn test_patiently(name: &str, context: &Context) -> Result<AppReport, Ended> {
+    let end = Instant::now() + NEW_APP_LIMIT;
+    loop {
+        let report = test_once(name, context).await?;
+        let left = end.saturating_duration_since(Instant::now());
+        let new = report.findings.iter().find(|finding| finding.may_be_new);
+        let Some(finding) = new.filter(|_| left > NEW_APP_PAUSE) else { return Ok(report) };
+        context.output.say(&format!(
+            "{}; a new app takes up to 10 minutes: asked again in {} s, {} left",
+            finding.message,
+            NEW_APP_PAUSE.as_secs(),
+            span_in_words(left)
+        ));
+        tokio::time::sleep(NEW_APP_PAUSE).await;
+    }
+}
+
+async fn test_once(name: &str, context: &Context) -> Result<AppReport, Ended> {
+    match context.ask(Operation::TestApp(name.to_owned())).await? {
+        Outcome::AppTested(report) => Ok(report),
+        _ => Err(unexpected()),
+    }
+}
+
+async fn test(name: String, wait: bool, context: &Context) -> Done {
+    let report = if wait {
+        test_patiently(&name, context).await?
+    } else {
+        test_once(&name, context).await?
     };
     let good = report.findings.iter().all(|finding| finding.good);
     if context.output.json {

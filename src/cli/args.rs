@@ -312,11 +312,23 @@ pub(crate) enum App {
     },
     /// Change an app; what is left out stays
     Edit(AppFlags),
+    /// Say step by step how the app is made in Salesforce
+    Guide {
+        /// My Domain URL of the org, e.g. <https://acme.my.salesforce.com>
+        #[arg(long, value_name = "URL")]
+        my_domain: Option<String>,
+        /// For a sandbox, where the My Domain is not known
+        #[arg(long, conflicts_with = "my_domain")]
+        sandbox: bool,
+    },
     /// Ask each login host whether it knows the client ID and the redirect URI
     Test {
         /// Name of the app
         #[arg(default_value = crate::domain::app::DEFAULT_APP)]
         name: String,
+        /// Ask again until a new app is known everywhere, for 10 minutes at most
+        #[arg(long)]
+        wait: bool,
     },
     /// Remove an app that no credential uses
     Delete {

@@ -10,6 +10,7 @@ pub(crate) mod copy;
 pub(crate) mod credential;
 pub(crate) mod fault;
 pub(crate) mod filter;
+pub(crate) mod guide;
 pub(crate) mod host;
 pub(crate) mod http;
 pub(crate) mod http_time;

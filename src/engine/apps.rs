@@ -176,9 +176,7 @@ impl Engine {
         }
         match self.client_secret(&app.name, &app.client_id).await {
             Ok(_) => good("the client secret is readable"),
-            Err(error) => {
-                AppFinding { good: false, message: error.message(), remedy: error.remedy() }
-            }
+            Err(error) => bad(error.message(), error.remedy(), false),
         }
     }
 
@@ -227,9 +225,7 @@ impl Engine {
             Err(fault) => Some(fault),
         };
         Ok(match fault {
-            Some(fault) => {
-                AppFinding { good: false, message: fault.message(), remedy: fault.remedy() }
-            }
+            Some(fault) => bad(fault.message(), fault.remedy(), fault.kind.may_be_new_app()),
             None => good(&format!("{} takes the client ID and the redirect URI", host.host())),
         })
     }
@@ -279,7 +275,12 @@ impl Engine {
 }
 
 fn good(message: &str) -> AppFinding {
-    AppFinding { good: true, message: message.to_owned(), remedy: String::new() }
+    let (message, remedy) = (message.to_owned(), String::new());
+    AppFinding { good: true, message, remedy, may_be_new: false }
+}
+
+fn bad(message: String, remedy: String, may_be_new: bool) -> AppFinding {
+    AppFinding { good: false, message, remedy, may_be_new }
 }
 
 /// `error` and `error_description` of a redirect, where it has them.

@@ -192,6 +192,8 @@ pub(crate) struct AppFinding {
     pub(crate) message: String,
     /// What to do; empty when nothing is to be done.
     pub(crate) remedy: String,
+    /// Whether it passes by itself where the app was made just now.
+    pub(crate) may_be_new: bool,
 }
 
 /// The sealing key.

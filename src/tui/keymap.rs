@@ -199,6 +199,8 @@ pub(crate) enum AppsIntent {
     Test,
     /// Remove it.
     Delete,
+    /// How one is made in Salesforce.
+    Guide,
     /// Back to the list.
     Leave,
 }
@@ -212,6 +214,7 @@ pub(crate) fn apps(key: Key) -> Option<AppsIntent> {
         Key::Char('r' | 'e') | Key::Enter => AppsIntent::Edit,
         Key::Char('t') => AppsIntent::Test,
         Key::Char('D') => AppsIntent::Delete,
+        Key::Char('g') => AppsIntent::Guide,
         Key::Esc | Key::Char('q') => AppsIntent::Leave,
         _ => return None,
     })

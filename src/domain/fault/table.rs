@@ -361,4 +361,13 @@ faults!(
         "check that no proxy answers in Salesforce's place; then try again";
 );
 
-impl FaultKind {}
+impl FaultKind {
+    /// Whether it passes by itself where the app was made, or changed, within the last 10 minutes
+    /// (Salesforce OAuth facts 3.2).
+    pub(crate) fn may_be_new_app(self) -> bool {
+        matches!(
+            self,
+            Self::ClientIdInvalid | Self::ExternalClientAppNotFound | Self::RedirectUriMismatch
+        )
+    }
+}

@@ -32,7 +32,7 @@ use crate::config::settings::TerminalUse;
 use crate::domain::app::App;
 use crate::domain::copy::CopyStanding;
 use crate::domain::credential::Check;
-use crate::domain::host::HostPolicy;
+use crate::domain::host::{HostPolicy, LoginUrl};
 use crate::domain::lifetime::Lifetime;
 use crate::domain::name::Address;
 use crate::domain::time::UnixMillis;
@@ -83,6 +83,8 @@ pub(crate) enum Screen {
     AppForm(Box<AppForm>),
     /// What was found out about an app.
     AppReport(Box<AppReport>, usize),
+    /// How an app is made in Salesforce, for an org that signs in there, from this line on.
+    Guide(LoginUrl, usize),
     /// The commands by name.
     Palette(Palette),
     /// The keys, from this line on.

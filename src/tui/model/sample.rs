@@ -201,6 +201,7 @@ pub(crate) fn app_report() -> AppReport {
         good,
         message: message.into(),
         remedy: remedy.into(),
+        may_be_new: !good,
     };
     AppReport {
         app: app(),

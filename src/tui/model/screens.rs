@@ -1,5 +1,8 @@
 //! Keys and pastes on what lies over the list.
 
+use crate::domain::guide;
+use crate::domain::host::LoginUrl;
+use crate::domain::name::Environment;
 use crate::domain::text;
 use crate::engine::Operation;
 use crate::engine::operation::Selection;
@@ -61,6 +64,10 @@ impl Model {
                 None => Vec::new(),
             },
             Some(Screen::Apps(_)) => self.key_on_apps(key),
+            Some(Screen::Guide(login_url, _)) if key == Key::Char('y') => {
+                let urls = guide::callback_urls(login_url).join("\n");
+                self.copy_text(urls, "the Callback URLs")
+            }
             Some(_) => self.key_on_page(key),
         }
     }
@@ -310,13 +317,18 @@ impl Model {
             copies(&credential).into_iter().find(|(letter, ..)| Key::Char(*letter) == key)
         });
         let Some((_, what, value)) = wanted else { return Vec::new() };
+        self.copy_text(value, &format!("{what} of {address}"))
+    }
+
+    /// Sends what is no secret to the clipboard.
+    fn copy_text(&mut self, text: String, what: &str) -> Vec<Effect> {
         if !self.look.terminal.clipboard {
             let text = "config.toml does not let anything be sent to the clipboard".into();
-            self.say(Tone::Plain, text, "Enter shows it, to select by hand");
+            self.say(Tone::Plain, text, "select it by hand");
             return Vec::new();
         }
-        self.say(Tone::Plain, format!("{what} of {address} sent; your terminal may ignore it"), "");
-        vec![Effect::Copy(value)]
+        self.say(Tone::Plain, format!("{what} sent; your terminal may ignore it"), "");
+        vec![Effect::Copy(text)]
     }
 
     fn key_on_apps(&mut self, key: Key) -> Vec<Effect> {
@@ -346,6 +358,13 @@ impl Model {
                     form.focus = crate::tui::model::apps::APP_ORDER[0];
                 }
                 self.screens.push(Screen::AppForm(Box::new(form)));
+            }
+            (AppsIntent::Guide, _) => {
+                let login_url = self.dashboard.rested().map_or_else(
+                    || LoginUrl::generic(Environment::Production),
+                    |credential| credential.login_url.clone(),
+                );
+                self.screens.push(Screen::Guide(login_url, 0));
             }
             (AppsIntent::Edit, Some(app)) => {
                 if let Some(form) = AppForm::for_edit(&app) {
@@ -402,6 +421,7 @@ impl Model {
                     | Screen::Messages(top)
                     | Screen::History(_, _, top)
                     | Screen::AppReport(_, top)
+                    | Screen::Guide(_, top)
                     | Screen::Details(_, top),
                 ),
                 Some(ReadIntent::Scroll(by)),

@@ -3,6 +3,8 @@
 use ratatui::layout::Position;
 
 use crate::domain::app::AppOrigin;
+use crate::domain::guide;
+use crate::domain::host::LoginUrl;
 use crate::engine::outcome::{AppReport, Field};
 use crate::tui::model::Model;
 use crate::tui::model::apps::{APP_ORDER, AppFocus, AppForm, AppsScreen};
@@ -73,9 +75,37 @@ fn draw_first_steps(page: &mut Page<'_>) {
         "Callback URL: https://login.salesforce.com/services/oauth2/success",
         "OAuth Scopes: api, refresh_token, id. Require PKCE.",
         "Then copy its Consumer Key and press n here.",
+        "",
+        "g shows the same step by step, with all that is to tick.",
     ];
     for step in steps {
         page.text(3, step, page.theme.plain());
+    }
+}
+
+/// The same step by step.
+pub(super) fn draw_guide(model: &Model, login_url: &LoginUrl, top: usize, page: &mut Page<'_>) {
+    page.line(1, "An app of your own, in Salesforce", page.theme.strong());
+    page.gap();
+    let steps = (1..).zip(guide::steps(login_url)).flat_map(|(number, step)| {
+        let title = (1, format!("{number}. {}", step.title));
+        std::iter::once(title).chain(step.lines.into_iter().map(|line| (4, line)))
+    });
+    let after = [
+        (
+            1,
+            "Then n here takes the Consumer Key, and t asks Salesforce whether it knows it.".into(),
+        ),
+        (1, "A new app takes up to 10 minutes.".into()),
+    ];
+    let rows: Vec<(u16, String)> = steps.chain(after).collect();
+    let top = top.min(rows.len().saturating_sub(1));
+    for (x, text) in rows.into_iter().skip(top) {
+        let style = if x == 1 { page.theme.strong() } else { page.theme.plain() };
+        page.text(x, &text, style);
+    }
+    if let Some(notice) = model.notices.newest().filter(|_| page.rows_left() > 1) {
+        page.text(1, &notice.text, page.theme.tone(notice.tone));
     }
 }
 

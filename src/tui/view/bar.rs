@@ -68,6 +68,9 @@ pub(crate) fn actions(model: &Model) -> Vec<Action> {
         }
         Some(Screen::Copy(_)) => vec![("Esc", "back")],
         Some(Screen::Apps(_)) => in_apps(model),
+        Some(Screen::Guide(..)) => {
+            vec![("y", "copy the Callback URLs"), ("j k", "scroll"), ("Esc", "back")]
+        }
         Some(Screen::Details(address, _)) => in_details(model, address),
         Some(_) => vec![("j k", "scroll"), ("Esc", "back")],
     }
@@ -143,6 +146,6 @@ fn in_apps(model: &Model) -> Vec<Action> {
     if model.apps.as_ref().is_some_and(|apps| !apps.is_empty()) {
         actions.extend([("e", "edit"), ("t", "test"), ("D", "delete")]);
     }
-    actions.push(("Esc", "back"));
+    actions.extend([("g", "how one is made"), ("Esc", "back")]);
     actions
 }

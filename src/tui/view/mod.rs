@@ -104,6 +104,10 @@ fn draw_screen(model: &Model, screen: &Screen, page: &mut Page<'_>) -> Option<Po
             None
         }
         Screen::Palette(palette) => palette::draw(palette, page),
+        Screen::Guide(login_url, top) => {
+            apps::draw_guide(model, login_url, *top, page);
+            None
+        }
         Screen::Help(top) => {
             help::draw_keys(*top, page);
             None

@@ -271,6 +271,8 @@ fn the_apps() {
     model.apps = Some(vec![]);
     keys(&mut model, "a");
     snapshot("apps_none", &model);
+    keys(&mut model, "g");
+    snapshot("app_guide", &model);
     let mut model = loaded(sample::many());
     model.apps = Some(vec![]);
     keys(&mut model, "s");
