@@ -76,6 +76,8 @@ pub(crate) fn is_for_agent(operation: &Operation) -> bool {
             | Operation::Test(_)
             | Operation::Token(_)
             | Operation::Delete(_)
+            | Operation::Revoke(_)
+            | Operation::PayOwed
             | Operation::TestApp(_)
             | Operation::KeyStatus
             | Operation::CreateKey(_)

@@ -46,8 +46,11 @@ pub(crate) async fn run(app: App, context: &Context) -> Done {
         App::Test { name, wait } => test(name, wait, context).await,
         App::Delete { name, confirm: confirmed } => {
             let app = one(&name, context).await?;
-            let what = "its client ID and its secret are removed here";
-            confirm(&app.name, what, confirmed.as_deref(), context).await?;
+            let name = &app.name;
+            let what =
+                format!("This deletes {name} for good: its client ID and secret are removed here.");
+            let names = [name.clone()];
+            confirm(&names, &what, "delete", confirmed.as_deref(), context).await?;
             context.ask(Operation::DeleteApp(app.name.clone())).await?;
             if context.output.json {
                 return context.output.object(&json!({ "schema": 1, "deleted": [app.name] }));

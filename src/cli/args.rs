@@ -3,6 +3,7 @@
 
 mod backup;
 mod many;
+mod revoke;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -12,6 +13,7 @@ use crate::domain::time::parse_span;
 
 pub(crate) use backup::{Adopt, Backup, Move, Restore};
 pub(crate) use many::Many;
+pub(crate) use revoke::{Hold, Release, Revoke};
 
 /// OAuth credential console for Salesforce orgs
 ///
@@ -59,6 +61,19 @@ pub(crate) enum Command {
     Show(Named),
     /// Revoke the token at Salesforce, then remove credentials and token for good
     Delete(Delete),
+    /// Revoke tokens at Salesforce, and keep what is saved
+    ///
+    /// Every token set of a credential: at Salesforce first out of use here, then told there, then
+    /// looked at whether it is dead. What could not be delivered is owed, and tried again. A second
+    /// run goes on with what is left.
+    Revoke(Revoke),
+    /// Stop everything: nothing is handed out, refreshed or signed in until it is released
+    ///
+    /// It needs no open key. An access token that was handed out before lives on until its session
+    /// ends; revoke ends it.
+    Hold(Hold),
+    /// End a hold
+    Release(Release),
     /// Print a valid access token, refreshing it first if need be
     ///
     /// Writes only the token to standard output, and to a terminal only with --reveal. Exit code 3

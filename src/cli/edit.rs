@@ -12,7 +12,7 @@ use super::args::{Delete, Reset, Save};
 use super::context::{Context, visible};
 use super::output::{Done, Ended, credential_json};
 use super::read::{selection, show_credential};
-use super::words::revocation_in_words;
+use super::words::{proof_in_words, revocation_in_words};
 use super::{bulk, unexpected};
 
 /// Saves one credential, or many from a file.
@@ -162,12 +162,15 @@ pub(crate) async fn delete(delete: Delete, context: &Context) -> Done {
                 "leave one of them out; nothing was deleted",
             )));
         }
-        selection.target.to_string()
+        vec![selection.target.to_string()]
     } else {
         settle_target(&mut selection, context).await?
     };
-    let what = "its token is revoked at Salesforce, then it is removed here";
-    confirm(&named, what, delete.confirm.as_deref(), context).await?;
+    let what = format!(
+        "This deletes {} for good: its token is revoked at Salesforce, then it is removed here.",
+        named[0]
+    );
+    confirm(&named, &what, "delete", delete.confirm.as_deref(), context).await?;
     let request = DeleteRequest { selection, both: delete.both, reason: delete.reason };
     let Outcome::Deleted(receipts) = context.ask(Operation::Delete(request)).await? else {
         return Err(unexpected());
@@ -178,22 +181,26 @@ pub(crate) async fn delete(delete: Delete, context: &Context) -> Done {
             .map(|receipt| {
                 json!({
                     "name": receipt.address.name, "environment": receipt.address.environment,
-                    "revocation": receipt.revocation,
+                    "revocation": receipt.revocation, "proof": receipt.proof,
                 })
             })
             .collect();
         return context.output.object(&json!({ "schema": 1, "deleted": deleted }));
     }
     for receipt in receipts {
-        let words = revocation_in_words(receipt.revocation);
+        let proof = proof_in_words(receipt.proof);
+        let words = format!("{}{proof}", revocation_in_words(receipt.revocation));
         context.output.text(&format!("{} deleted; {words}", receipt.address))?;
     }
     Ok(())
 }
 
-/// The name that has to be typed: the full address where both environments are saved, which a
-/// plain name then can't mean; else the plain name or the address, as it was given.
-async fn settle_target(selection: &mut Selection, context: &Context) -> Result<String, Ended> {
+/// The names of which one has to be typed, as it was given first: the full address alone where
+/// both environments are saved, which a plain name then can't mean; else the plain name as well.
+pub(crate) async fn settle_target(
+    selection: &mut Selection,
+    context: &Context,
+) -> Result<Vec<String>, Ended> {
     let Outcome::Credential(credential) = context.ask(Operation::Show(selection.clone())).await?
     else {
         return Err(unexpected());
@@ -206,7 +213,8 @@ async fn settle_target(selection: &mut Selection, context: &Context) -> Result<S
     let given = selection.target.clone();
     if !both {
         selection.target = credential.address.target();
-        return Ok(given.to_string());
+        let (address, plain) = (credential.address.to_string(), name.to_string());
+        return Ok(vec![given.to_string(), address, plain]);
     }
     if given.environment.is_none() && selection.expect.is_none() {
         let named = all.iter().filter(|one| one.address.name == *name);
@@ -214,43 +222,46 @@ async fn settle_target(selection: &mut Selection, context: &Context) -> Result<S
         return Err(Failure::from(Error::Refused(refusal)).into());
     }
     selection.target = credential.address.target();
-    Ok(credential.address.to_string())
+    Ok(vec![credential.address.to_string()])
 }
 
 /// What destroys asks for the name once more: by `--confirm`, or on a terminal, where `what` says
-/// what is about to happen.
+/// what is about to happen and `verb` is the command's. Of the names the first is asked for, and
+/// each does.
 pub(crate) async fn confirm(
-    named: &str,
+    choices: &[String],
     what: &str,
+    verb: &str,
     confirmed: Option<&str>,
     context: &Context,
 ) -> Result<(), Ended> {
+    let named = choices.first().map_or("", String::as_str);
     let typed = match confirmed {
         Some(typed) => typed.to_owned(),
         None if terminal::stdin_is_terminal() => {
-            context.output.say(&format!("This deletes {named} for good: {what}."));
-            visible(&format!("Type {named} to delete: ")).await?
+            context.output.say(what);
+            visible(&format!("Type {named} to {verb}: ")).await?
         }
         None => {
             return Err(refused(
                 "confirmation_missing",
-                format!("{named} is deleted only when its name is given twice"),
+                format!("{named} is {verb}d only when its name is given twice"),
                 format!("add --confirm {named}"),
             ));
         }
     };
-    let agrees = match (Target::parse(&typed), Target::parse(named)) {
-        (Ok(typed), Ok(named)) => {
-            typed.environment == named.environment && typed.name.folded() == named.name.folded()
+    let agrees = |choice: &String| match (Target::parse(&typed), Target::parse(choice)) {
+        (Ok(typed), Ok(meant)) => {
+            typed.environment == meant.environment && typed.name.folded() == meant.name.folded()
         }
-        _ => typed == named,
+        _ => typed == *choice,
     };
-    if agrees {
+    if choices.iter().any(agrees) {
         Ok(())
     } else {
         Err(refused(
             "confirmation_differs",
-            format!("'{}' is not {named}; nothing was deleted", clean_and_mask(&typed)),
+            format!("'{}' is not {named}; nothing was {verb}d", clean_and_mask(&typed)),
             format!("type {named} exactly"),
         ))
     }

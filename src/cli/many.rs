@@ -6,6 +6,7 @@ use crate::engine::{Operation, Outcome, Selection, now};
 
 use super::args::Many;
 use super::context::Context;
+use super::edit::settle_target;
 use super::output::Ended;
 use super::unexpected;
 
@@ -15,27 +16,42 @@ pub(crate) struct Chosen {
     pub(crate) addresses: Vec<Address>,
     /// Passed the filter, but not `fits`.
     pub(crate) left_out: usize,
+    /// What one of which has to be typed, of a single NAME that is clear.
+    pub(crate) names: Vec<String>,
+}
+
+/// What a plain NAME means where both environments are saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// The one in use.
+    InUse,
+    /// Nothing: it is refused, unless `--expect` goes with it (product.md, Words).
+    MustBeClear,
 }
 
 /// Finds them. Each NAME is found before anything is done with the first, so that a typing mistake
 /// does nothing; of `--all` and `--filter` only what `fits` is taken.
 pub(crate) async fn choose(
     many: &Many,
+    meaning: Names,
     fits: impl Fn(&Row<'_>) -> bool,
     context: &Context,
 ) -> Result<Chosen, Ended> {
     if many.targets.is_empty() {
         return choose_by_filter(many, fits, context).await;
     }
-    let mut addresses = Vec::new();
+    let (mut addresses, mut names) = (Vec::new(), Vec::new());
     for target in &many.targets {
-        let selection = Selection { target: target.clone(), expect: many.expect };
+        let mut selection = Selection { target: target.clone(), expect: many.expect };
+        if meaning == Names::MustBeClear {
+            names = settle_target(&mut selection, context).await?;
+        }
         let Outcome::Credential(credential) = context.ask(Operation::Show(selection)).await? else {
             return Err(unexpected());
         };
         addresses.push(credential.address);
     }
-    Ok(Chosen { addresses, left_out: 0 })
+    Ok(Chosen { addresses, left_out: 0, names })
 }
 
 async fn choose_by_filter(
@@ -54,5 +70,5 @@ async fn choose_by_filter(
     let (fitting, left_out): (Vec<_>, Vec<_>) =
         index.rows().filter(|row| is_meant(row)).partition(|row| fits(row));
     let addresses = fitting.iter().filter_map(Row::address).collect();
-    Ok(Chosen { addresses, left_out: left_out.len() })
+    Ok(Chosen { addresses, left_out: left_out.len(), names: Vec::new() })
 }

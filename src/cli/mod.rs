@@ -13,11 +13,13 @@ mod dashboard;
 mod demo;
 mod doctor;
 mod edit;
+mod hold;
 mod key;
 mod log;
 mod many;
 mod output;
 mod read;
+mod revoke;
 mod setup;
 mod signals;
 mod simulate;
@@ -147,6 +149,9 @@ async fn perform(command: Command, context: &Context) -> Done {
         Command::Delete(delete) => edit::delete(delete, context).await,
         Command::App(app) => app::run(app, context).await,
         Command::Key(key) => key::run(key, context).await,
+        Command::Revoke(request) => revoke::run(request, context).await,
+        Command::Hold(request) => hold::hold(request, context).await,
+        Command::Release(request) => hold::release(request, context).await,
         Command::Lock => agent::lock(context).await,
         Command::Move(request) => backup::move_away(request, context).await,
         Command::Backup(request) => backup::backup(request, context).await,

@@ -135,6 +135,9 @@ struct CredentialJson<'a> {
     state: &'static str,
     cause: Option<&'static str>,
     held: bool,
+    /// By whom, since when and why; there while it is held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<Value>,
     revocation_owed: bool,
     environment_proven: bool,
     pending: Option<Value>,
@@ -183,6 +186,9 @@ pub(crate) fn credential_json(credential: &Credential, now: UnixMillis) -> Value
         state: credential.state(now).as_str(),
         cause: credential.cause(now).map(crate::domain::credential::Cause::as_str),
         held: credential.held.is_some(),
+        hold: credential.held.as_ref().map(
+            |hold| json!({ "reason": hold.reason, "by": hold.by, "since": hold.since.rfc3339() }),
+        ),
         revocation_owed: credential.revocation_owed,
         environment_proven: credential.environment_proven,
         pending,

@@ -11,7 +11,7 @@ use crate::engine::{Failure, Operation, Outcome, Selection, exit, exit_code_of, 
 
 use super::args::Many;
 use super::context::Context;
-use super::many::{self, Chosen};
+use super::many::{self, Chosen, Names};
 use super::output::{Done, Ended, test_json};
 use super::unexpected;
 use super::words::test_line;
@@ -24,7 +24,8 @@ const FIRST_OF: [u8; 5] =
 
 /// Tests the credentials that are named, or of those that pass all that have a token.
 pub(crate) async fn run(test: Many, context: &Context) -> Done {
-    let Chosen { addresses, left_out } = many::choose(&test, has_token, context).await?;
+    let Chosen { addresses, left_out, .. } =
+        many::choose(&test, Names::InUse, has_token, context).await?;
     if left_out > 0 {
         context.output.say(&format!("left out, without a token: {left_out}"));
     }

@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use std::fmt::Write;
 
 use crate::domain::credential::{Check, CheckOutcome, Credential};
+use crate::domain::hold::Hold;
 use crate::domain::name::{ConnectionName, Environment};
 use crate::domain::time::{UnixMillis, span_in_words};
-use crate::engine::outcome::{Revocation, TestReport};
+use crate::engine::outcome::{Proof, Revocation, TestReport};
 
 /// From here on a time is told by its date: a week, in seconds.
 const FAR: u64 = 7 * 86_400;
@@ -122,7 +123,7 @@ fn open_facts(credential: &Credential, now: UnixMillis) -> Vec<Fact> {
     if credential.revocation_owed {
         facts.push(("Owed", "a revocation at Salesforce is tried again".into()));
     }
-    facts.push(("Held", credential.held.clone().unwrap_or_default()));
+    facts.push(("Held", credential.held.as_ref().map_or_else(String::new, Hold::to_string)));
     facts
 }
 
@@ -170,6 +171,17 @@ pub(crate) fn revocation_in_words(revocation: Revocation) -> &'static str {
         }
         Revocation::Draining => {
             "the old token works until nobody can be using it, then it is revoked"
+        }
+    }
+}
+
+/// How certain it is that a revoked token is dead, behind the words of its revocation.
+pub(crate) fn proof_in_words(proof: Option<Proof>) -> &'static str {
+    match proof {
+        None | Some(Proof::Answered) => "",
+        Some(Proof::Refused) => "; its access token is refused",
+        Some(Proof::StillServed) => {
+            "; its access token still passes, and lives until its session ends"
         }
     }
 }

@@ -67,6 +67,12 @@ pub(crate) enum AuditEvent {
     BackupMade,
     /// A backup took the place of what was here; joins both chains.
     StoreRestored,
+    /// Nothing of a credential is handed out, refreshed or signed in.
+    Held,
+    /// A hold was ended.
+    Released,
+    /// The token sets of a credential are to be revoked, and are out of use here.
+    RevocationBegun,
 }
 
 impl AuditEvent {
@@ -103,6 +109,9 @@ impl AuditEvent {
             Self::MoveTakenBack => "move_taken_back",
             Self::BackupMade => "backup_made",
             Self::StoreRestored => "store_restored",
+            Self::Held => "held",
+            Self::Released => "released",
+            Self::RevocationBegun => "revocation_begun",
         }
     }
 }

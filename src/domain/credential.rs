@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::app::Flow;
+use crate::domain::hold::Hold;
 use crate::domain::host::{InstanceUrl, LoginUrl};
 use crate::domain::id::{OrgId, UserId};
 use crate::domain::name::Address;
@@ -263,8 +264,8 @@ pub(crate) struct Credential {
     pub(crate) app: String,
     /// In the admin's order.
     pub(crate) tags: Vec<String>,
-    /// Why it is on hold, if it is.
-    pub(crate) held: Option<String>,
+    /// Who put it on hold and why, if it is.
+    pub(crate) held: Option<Hold>,
     /// Whether a revocation for it could not be delivered yet.
     pub(crate) revocation_owed: bool,
     /// Whether host or `IsSandbox` proved the environment at the last login or test.

@@ -1,5 +1,5 @@
 //! The filter of dashboard and commands: `env:prod state:needs_setup user:bob org:00D app:x tag:eu
-//! !word`. All words have to hold; a word with `!` in front must not.
+//! is:held is:owed !word`. All words have to hold; a word with `!` in front must not.
 
 use crate::domain::host;
 use crate::domain::name::Environment;
@@ -7,7 +7,7 @@ use crate::domain::packed::{Details, Row};
 use crate::domain::time::UnixMillis;
 
 /// What may stand before a colon.
-const KEYS: [&str; 6] = ["env", "state", "user", "org", "app", "tag"];
+const KEYS: [&str; 7] = ["env", "state", "user", "org", "app", "tag", "is"];
 
 /// A parsed filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +28,10 @@ enum Term {
     App(String),
     /// One of the tags contains this.
     Tag(String),
+    /// It is on hold.
+    Held,
+    /// A revocation for it is owed.
+    Owed,
     /// Name, host or one of the others contains this.
     Any(String),
 }
@@ -56,6 +60,9 @@ impl Filter {
             }
             if value.trim_start_matches('!').is_empty() {
                 return Err(format!("'{word}' says nothing to look for"));
+            }
+            if key == "is" && !["held", "owed"].contains(&value.to_lowercase().as_str()) {
+                return Err(format!("'{word}' is neither is:held nor is:owed"));
             }
             if key == "env" && !matches!(Self::parse(word).0[..], [(_, Term::Environment(_))]) {
                 return Err(format!("'{word}' is neither env:production nor env:sandbox"));
@@ -96,6 +103,8 @@ impl Term {
             "org" => Self::Org(rest),
             "app" => Self::App(rest),
             "tag" => Self::Tag(rest),
+            "is" if rest == "held" => Self::Held,
+            "is" if rest == "owed" => Self::Owed,
             _ => Self::Any(word.to_owned()),
         }
     }
@@ -104,6 +113,8 @@ impl Term {
     fn holds(&self, row: &Row<'_>, now: UnixMillis) -> bool {
         match self {
             Self::Environment(environment) => row.environment == *environment,
+            Self::Held => row.is_held(),
+            Self::Owed => row.owes_revocation(),
             Self::State(part) => row.state(now).as_str().contains(part.as_str()),
             Self::Any(part)
                 if contains(row.name.as_bytes(), part)
@@ -120,7 +131,7 @@ impl Term {
         let username = details.username.as_deref().unwrap_or_default().as_bytes();
         let is_tagged = |part| tags.iter().any(|tag| contains(tag.as_bytes(), part));
         match self {
-            Self::Environment(_) | Self::State(_) => false,
+            Self::Environment(_) | Self::State(_) | Self::Held | Self::Owed => false,
             Self::User(part) => contains(username, part) || contains(user_id, part),
             Self::Org(part) => contains(org_id, part),
             Self::App(part) => contains(app.as_bytes(), part),
@@ -155,10 +166,14 @@ mod tests {
 
     #[test]
     fn what_something_is_done_by_must_not_be_mistyped() {
-        for good in ["acme", "env:prod", "!tag:eu", "state:needs_setup user:bob", "ENV:SANDBOX"] {
+        for good in
+            ["acme", "env:prod", "!tag:eu", "state:needs_setup user:bob", "ENV:SANDBOX", "!is:held"]
+        {
             assert_eq!(Filter::parse_strictly(good), Ok(Filter::parse(good)), "{good}");
         }
-        for bad in ["", " ", "!", "!tga:eu", "tag:", "!tag:", "env:prdo", "env:", "acme stat:x"] {
+        for bad in
+            ["", " ", "!", "!tga:eu", "tag:", "!tag:", "env:prdo", "env:", "acme stat:x", "is:old"]
+        {
             assert!(Filter::parse_strictly(bad).is_err(), "{bad}");
         }
     }

@@ -11,6 +11,7 @@ pub(crate) mod credential;
 pub(crate) mod fault;
 pub(crate) mod filter;
 pub(crate) mod guide;
+pub(crate) mod hold;
 pub(crate) mod host;
 pub(crate) mod http;
 pub(crate) mod http_time;

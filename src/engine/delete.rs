@@ -4,11 +4,10 @@
 use crate::domain::audit::AuditEvent;
 use crate::engine::error::Error;
 use crate::engine::operation::DeleteRequest;
-use crate::engine::outcome::{DeleteReceipt, Revocation};
-use crate::engine::revoke::owe;
+use crate::engine::outcome::{DeleteReceipt, Proof, Revocation};
 use crate::engine::select::PlainName;
 use crate::engine::{Engine, Outcome, Reporter};
-use crate::store::{CredentialRow, OwedRow};
+use crate::store::CredentialRow;
 
 impl Engine {
     /// Deletes a credential, or both of a connection, for good.
@@ -28,8 +27,9 @@ impl Engine {
         let mut receipts = Vec::new();
         for row in rows {
             let address = row.credential.address.clone();
-            let revocation = self.delete_one(row, request.reason.as_deref(), reporter).await?;
-            receipts.push(DeleteReceipt { address, revocation });
+            let (revocation, proof) =
+                self.delete_one(row, request.reason.as_deref(), reporter).await?;
+            receipts.push(DeleteReceipt { address, revocation, proof });
         }
         self.store.call(|store| store.truncate_log()).await?;
         Ok(Outcome::Deleted(receipts))
@@ -40,32 +40,15 @@ impl Engine {
         row: CredentialRow,
         reason: Option<&str>,
         reporter: &Reporter,
-    ) -> Result<Revocation, Error> {
+    ) -> Result<(Revocation, Option<Proof>), Error> {
         // No refresh may be under way: its answer would be a token that nobody owns.
         let _lock = self.lock(row.id, reporter).await?;
-        let id = row.id;
-        let sets = self.store.call(move |store| store.token_sets(id)).await?;
-        let mut owed: Vec<OwedRow> = Vec::new();
-        let key = if sets.is_empty() { None } else { Some(self.key().await?) };
-        if let Some(key) = &key {
-            for stored in &sets {
-                let token =
-                    key.sealer().open_token_set(stored.id, stored.generation, &stored.sealed)?;
-                owed.push(owe(key, &row.credential, &token)?);
-            }
-        }
+        let debts = self.debts(&row).await?;
         let address = row.credential.address.to_string();
-        let detail = format!("{} token sets", sets.len());
+        let detail = format!("{} token sets", debts.len());
         let entry = self.audit_of(AuditEvent::CredentialDeleted, address, detail, reason);
-        let debts = owed.clone();
-        self.call_with_room(move |store| store.delete_credential(id, &debts, &entry)).await?;
-        let Some(key) = key else { return Ok(Revocation::NothingToRevoke) };
-        let mut result = Revocation::Confirmed;
-        for debt in &owed {
-            if self.pay(&key, debt, reporter).await? != Revocation::Confirmed {
-                result = Revocation::Owed;
-            }
-        }
-        Ok(result)
+        let (id, owed) = (row.id, debts.iter().map(|debt| debt.owed.clone()).collect::<Vec<_>>());
+        self.call_with_room(move |store| store.delete_credential(id, &owed, &entry)).await?;
+        self.pay_and_prove(&debts, reporter).await
     }
 }

@@ -17,6 +17,7 @@ mod edit;
 mod error;
 mod examine;
 mod exchange;
+mod hold;
 mod inbox;
 mod key_folder;
 mod keyring;
@@ -66,6 +67,7 @@ pub(crate) use backup::{inspect_backup, set_damaged_aside};
 pub(crate) use clock::now;
 pub(crate) use error::{Error, Invalid, Refusal, exit, exit_code_of};
 pub(crate) use examine::{finding, inspect_absent_store, inspect_home, ok};
+pub(crate) use hold::lives_on;
 pub(crate) use operation::{Operation, Selection};
 pub(crate) use outcome::{Event, Failure, Outcome, Progress};
 use select::PlainName;
@@ -303,6 +305,11 @@ impl Engine {
             Operation::Examine => Ok(self.examine().await),
             Operation::ExamineHosts => self.examine_hosts().await,
             Operation::Hosts => self.hosts().await,
+            Operation::Hold(request) => self.set_holds(request, true).await,
+            Operation::Release(request) => self.set_holds(request, false).await,
+            Operation::Revoke(request) => self.revoke(request, reporter).await,
+            Operation::Owed => self.owed().await,
+            Operation::PayOwed => self.pay_owed(reporter).await,
             Operation::CopyStanding => self.copy_standing().await.map(Outcome::CopyStanding),
             Operation::Backup(request) => self.backup(request).await,
             Operation::Restore(request) => self.restore(request).await,

@@ -91,6 +91,17 @@ pub(crate) enum Operation {
     ExamineHosts,
     /// The hosts that a firewall has to let through. Answers [`super::Outcome::Hosts`].
     Hosts,
+    /// Hand out, refresh and sign in nothing of these. Answers [`super::Outcome::Credentials`].
+    Hold(HoldRequest),
+    /// End the hold of these. Answers [`super::Outcome::Credentials`].
+    Release(HoldRequest),
+    /// Revoke every token of a credential at Salesforce, and keep what is saved. Answers
+    /// [`super::Outcome::Revoked`].
+    Revoke(RevokeRequest),
+    /// The revocations that could not be delivered yet. Answers [`super::Outcome::Owed`].
+    Owed,
+    /// Try each of them again. Answers [`super::Outcome::Owed`] with what is left.
+    PayOwed,
 }
 
 impl Operation {
@@ -133,6 +144,11 @@ impl Operation {
             Self::Examine => "examine",
             Self::ExamineHosts => "examine_hosts",
             Self::Hosts => "hosts",
+            Self::Hold(_) => "hold",
+            Self::Release(_) => "release",
+            Self::Revoke(_) => "revoke",
+            Self::Owed => "owed",
+            Self::PayOwed => "pay_owed",
         }
     }
 }
@@ -221,6 +237,24 @@ pub(crate) struct DeleteRequest {
     pub(crate) selection: Selection,
     /// The whole connection.
     pub(crate) both: bool,
+    /// For the audit.
+    pub(crate) reason: Option<String>,
+}
+
+/// What to put on hold, or to release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HoldRequest {
+    /// All of them or none.
+    pub(crate) addresses: Vec<Address>,
+    /// Why: shown to whoever is stopped by it, and for the audit. A release may have none.
+    pub(crate) reason: String,
+}
+
+/// What to revoke.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RevokeRequest {
+    /// Which credential.
+    pub(crate) selection: Selection,
     /// For the audit.
     pub(crate) reason: Option<String>,
 }

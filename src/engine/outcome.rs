@@ -7,7 +7,7 @@ use crate::domain::app::{App, Flow};
 use crate::domain::copy::{BackupPurpose, CopyQuestion, CopyStanding, Moved};
 use crate::domain::credential::{Check, Credential};
 use crate::domain::host::InstanceUrl;
-use crate::domain::id::UserId;
+use crate::domain::id::{OrgId, UserId};
 use crate::domain::lifetime::Lifetime;
 use crate::domain::name::{Address, Environment};
 use crate::domain::packed::Packed;
@@ -57,6 +57,10 @@ pub(crate) enum Outcome {
     Adopted(AdoptReceipt),
     /// What was looked at, and how it was found.
     Examined(Vec<Finding>),
+    /// What became of a credential's tokens.
+    Revoked(RevokeReceipt),
+    /// Revocations that are owed, oldest first.
+    Owed(Vec<OwedReport>),
     /// Host names with their ports, each once.
     Hosts(Vec<String>),
     /// Nothing to say but that it is done.
@@ -107,6 +111,54 @@ pub(crate) enum Revocation {
     Draining,
 }
 
+/// How certain it is that a revoked token is dead; the least certain comes last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Proof {
+    /// A call with its access token was refused afterwards.
+    Refused,
+    /// Salesforce said so; it could not be tried.
+    Answered,
+    /// Its access token still passed afterwards: that lives until its session ends.
+    StillServed,
+}
+
+/// What became of a credential's tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RevokeReceipt {
+    /// Of which credential.
+    pub(crate) address: Address,
+    /// What happened to its tokens.
+    pub(crate) revocation: Revocation,
+    /// How certain that is; `None` where nothing was revoked.
+    pub(crate) proof: Option<Proof>,
+    /// How many token sets there were.
+    pub(crate) token_sets: u64,
+    /// Name of the app: where all of its tokens can be blocked.
+    pub(crate) app: String,
+    /// What else has to be known; empty where nothing has.
+    pub(crate) message: String,
+}
+
+/// A revocation that could not be delivered yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OwedReport {
+    /// The credential that it was for; it may be gone.
+    pub(crate) address: Address,
+    /// Whose token it is.
+    pub(crate) org_id: OrgId,
+    /// Whose token it is.
+    pub(crate) user_id: UserId,
+    /// Where it is to be revoked.
+    pub(crate) host: String,
+    /// Since when.
+    pub(crate) since: UnixMillis,
+    /// How often it was tried in vain.
+    pub(crate) attempts: u64,
+    /// What came of the last try; empty before the first.
+    pub(crate) last_error: String,
+}
+
 /// What was deleted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DeleteReceipt {
@@ -114,6 +166,8 @@ pub(crate) struct DeleteReceipt {
     pub(crate) address: Address,
     /// What happened to its token.
     pub(crate) revocation: Revocation,
+    /// How certain that is; `None` where nothing was revoked.
+    pub(crate) proof: Option<Proof>,
 }
 
 /// A set-up that waits for the person.

@@ -58,8 +58,15 @@ impl Engine {
         reporter.progress(Progress::TestingAccess);
         let mut probe = self.probe(&token, CheckKind::Test).await?;
         let dead = probe.fault.as_ref().is_some_and(Fault::wants_refresh);
-        // A test of what is on hold refreshes nothing.
-        if dead && token.refresh_token.is_some() && !held {
+        let renewable = dead && token.refresh_token.is_some();
+        if renewable && held {
+            // On hold nothing is refreshed, so nothing is known of the refresh token.
+            probe.check.outcome = CheckOutcome::Unreachable;
+            probe.check.message =
+                "the access token has ended, and on hold nothing is refreshed".into();
+            probe.check.remedy = format!("the refresh token is kept: orgkey release {address}");
+        }
+        if renewable && !held {
             match self.refresh(row.id, generation, reporter).await {
                 Ok(()) => {
                     (generation, token) = self.live_token(row.id).await?;

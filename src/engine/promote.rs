@@ -11,6 +11,7 @@ use crate::engine::error::{Error, SetupNeed};
 use crate::engine::keyring::OpenKey;
 use crate::engine::outcome::{Progress, Revocation};
 use crate::engine::save::account_to_sign_in;
+use crate::engine::token::refuse_held;
 use crate::engine::{Engine, Reporter, check};
 use crate::oauth::{Client, introspect};
 use crate::store::{CredentialRow, Promotion, TokenRow};
@@ -36,6 +37,7 @@ impl Engine {
         let stored =
             self.store.call(move |store| store.token_set(credential, TokenRole::Candidate)).await?;
         let row = self.reload(credential).await?;
+        refuse_held(&row.credential.address, row.credential.held.as_ref())?;
         let Some(stored) = stored else {
             // Somebody else was faster.
             return match row.credential.last_test {

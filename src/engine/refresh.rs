@@ -118,7 +118,7 @@ impl Engine {
         seen: Generation,
     ) -> Result<Option<Spending>, Error> {
         let row = self.reload(credential).await?;
-        refuse_held(&row.credential.address, row.credential.held.as_deref())?;
+        refuse_held(&row.credential.address, row.credential.held.as_ref())?;
         let address = row.credential.address.clone();
         let (stored, intent) = self
             .store

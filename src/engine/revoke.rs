@@ -4,16 +4,20 @@
 use secrecy::SecretString;
 
 use crate::domain::audit::AuditEvent;
-use crate::domain::credential::Credential;
+use crate::domain::credential::{Cause, Check, CheckKind, CheckOutcome, Credential};
 use crate::domain::record::RecordId;
 use crate::domain::token::TokenSet;
 use crate::engine::error::Error;
 use crate::engine::keyring::OpenKey;
-use crate::engine::outcome::{Progress, Revocation};
-use crate::engine::{Engine, Reporter, now};
-use crate::oauth::revoke;
-use crate::store::{OwedRow, TokenRow, new_record_id};
+use crate::engine::operation::RevokeRequest;
+use crate::engine::outcome::{OwedReport, Progress, Proof, Revocation, RevokeReceipt};
+use crate::engine::select::PlainName;
+use crate::engine::{Engine, Outcome, Reporter, now};
+use crate::oauth::{identity, revoke};
+use crate::store::{CredentialRow, OwedRow, TokenRow, new_record_id};
 
+/// What has to be known of a revocation after a refresh whose answer was lost.
+const LOST_ANSWER: &str = "the answer to a refresh was lost before: a token that nobody here knows may be live, so block the app or freeze the user in Salesforce too";
 /// Most owed revocations that are tried along with another operation.
 const RETRIES_AT_ONCE: usize = 5;
 
@@ -32,11 +36,143 @@ pub(super) fn owe(
         user_id: token.user_id.clone(),
         login_url: token.login_url.clone(),
         since: now(),
+        attempts: 0,
+        last_error: String::new(),
         sealed: key.sealer().seal_secret("revocation_owed", id, secret)?,
     })
 }
 
+/// A token set that is to be revoked, with what proves afterwards that it is dead.
+pub(super) struct Debt {
+    /// What revokes it.
+    pub(super) owed: OwedRow,
+    token: TokenSet,
+    key: OpenKey,
+}
+
 impl Engine {
+    /// Revokes every token set of a credential. What is saved stays.
+    pub(super) async fn revoke(
+        &self,
+        request: RevokeRequest,
+        reporter: &Reporter,
+    ) -> Result<Outcome, Error> {
+        let row = self.select(&request.selection, PlainName::Refused).await?;
+        // No refresh may be under way: its answer would be a token that nobody owns.
+        let _lock = self.lock(row.id, reporter).await?;
+        let row = self.reload(row.id).await?;
+        let address = row.credential.address.clone();
+        let app = row.credential.app.clone();
+        let was_revoked =
+            row.credential.token.as_ref().and_then(|token| token.refused) == Some(Cause::Revoked);
+        let debts = if was_revoked { Vec::new() } else { self.debts(&row).await? };
+        let receipt = |revocation, proof, message: &str| RevokeReceipt {
+            address: address.clone(),
+            revocation,
+            proof,
+            token_sets: debts.len() as u64,
+            app: app.clone(),
+            message: message.to_owned(),
+        };
+        if debts.is_empty() {
+            let (revocation, message) = match (row.credential.revocation_owed, was_revoked) {
+                (true, _) => (Revocation::Owed, "it was revoked here before"),
+                (false, true) => (Revocation::NothingToRevoke, "it was revoked before"),
+                (false, false) => (Revocation::NothingToRevoke, ""),
+            };
+            return Ok(Outcome::Revoked(receipt(revocation, None, message)));
+        }
+        let lost = row.credential.intent.is_some();
+        let detail = format!("{} token sets", debts.len());
+        let subject = address.to_string();
+        let reason = request.reason.as_deref();
+        let entry = self.audit_of(AuditEvent::RevocationBegun, subject, detail, reason);
+        let check = Check {
+            kind: CheckKind::Test,
+            at: now(),
+            outcome: CheckOutcome::NeedsSetup,
+            latency_ms: 0,
+            message: "the token was revoked from here".into(),
+            remedy: "set up the OAuth token".into(),
+        };
+        let (id, owed) = (row.id, debts.iter().map(|debt| debt.owed.clone()).collect::<Vec<_>>());
+        self.call_with_room(move |store| store.revoke_credential(id, &owed, &check, &entry))
+            .await?;
+        let (revocation, proof) = self.pay_and_prove(&debts, reporter).await?;
+        self.retry_owed(reporter).await?;
+        let message = if lost { LOST_ANSWER } else { "" };
+        Ok(Outcome::Revoked(receipt(revocation, proof, message)))
+    }
+
+    /// What revokes each token set of a credential, newest first. Nothing is durable yet.
+    pub(super) async fn debts(&self, row: &CredentialRow) -> Result<Vec<Debt>, Error> {
+        let id = row.id;
+        let sets = self.store.call(move |store| store.token_sets(id)).await?;
+        if sets.is_empty() {
+            return Ok(Vec::new());
+        }
+        let key = self.key().await?;
+        sets.iter()
+            .map(|stored| {
+                let token =
+                    key.sealer().open_token_set(stored.id, stored.generation, &stored.sealed)?;
+                let owed = owe(&key, &row.credential, &token)?;
+                Ok(Debt { owed, token, key: key.clone() })
+            })
+            .collect()
+    }
+
+    /// Pays debts that are durable, and looks whether what they revoked is dead. What is told of
+    /// several is what is least certain.
+    pub(super) async fn pay_and_prove(
+        &self,
+        debts: &[Debt],
+        reporter: &Reporter,
+    ) -> Result<(Revocation, Option<Proof>), Error> {
+        let mut revocation = Revocation::NothingToRevoke;
+        let mut proof = None;
+        for debt in debts {
+            match self.pay(&debt.key, &debt.owed, reporter).await? {
+                Revocation::Confirmed => {
+                    proof = proof.max(Some(self.prove_dead(&debt.token).await?));
+                    if revocation == Revocation::NothingToRevoke {
+                        revocation = Revocation::Confirmed;
+                    }
+                }
+                _ => revocation = Revocation::Owed,
+            }
+        }
+        Ok((revocation, proof))
+    }
+
+    /// One call with the access token of a token set that was revoked.
+    async fn prove_dead(&self, token: &TokenSet) -> Result<Proof, Error> {
+        let request = identity::userinfo_request(&token.instance_url, &token.access_token);
+        Ok(match self.ask(request).await? {
+            Ok(response) if matches!(response.status, 401 | 403) => Proof::Refused,
+            Ok(response) if response.status == 200 => Proof::StillServed,
+            Ok(_) | Err(_) => Proof::Answered,
+        })
+    }
+
+    /// The revocations that are owed.
+    pub(super) async fn owed(&self) -> Result<Outcome, Error> {
+        let owed = self.store.call(|store| store.owed_revocations()).await?;
+        Ok(Outcome::Owed(owed.into_iter().map(report).collect()))
+    }
+
+    /// Tries every one of them, and tells what is left.
+    pub(super) async fn pay_owed(&self, reporter: &Reporter) -> Result<Outcome, Error> {
+        let owed = self.store.call(|store| store.owed_revocations()).await?;
+        if !owed.is_empty() {
+            let key = self.key().await?;
+            for debt in &owed {
+                self.pay(&key, debt, reporter).await?;
+            }
+        }
+        self.owed().await
+    }
+
     /// Makes the debt durable, then pays it. For a token that was never stored here.
     pub(super) async fn revoke_unstored(
         &self,
@@ -118,6 +254,18 @@ impl Engine {
             self.pay(&key, debt, reporter).await?;
         }
         Ok(())
+    }
+}
+
+fn report(owed: OwedRow) -> OwedReport {
+    OwedReport {
+        host: owed.login_url.host().to_owned(),
+        address: owed.address,
+        org_id: owed.org_id,
+        user_id: owed.user_id,
+        since: owed.since,
+        attempts: owed.attempts,
+        last_error: owed.last_error,
     }
 }
 

@@ -21,7 +21,7 @@ impl Engine {
     /// Begins a set-up: makes the authorization request and keeps what its end needs.
     pub(super) async fn begin_setup(&self, request: BeginSetup) -> Result<Outcome, Error> {
         let row = self.select(&request.selection, PlainName::InUse).await?;
-        refuse_held(&row.credential.address, row.credential.held.as_deref())?;
+        refuse_held(&row.credential.address, row.credential.held.as_ref())?;
         self.refuse_copy(&row).await?;
         let account = account_to_sign_in(&row.credential);
         let app = self.app(&account.app).await?.ok_or_else(|| unknown_app(&account.app))?;

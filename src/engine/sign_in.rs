@@ -39,13 +39,14 @@ impl Engine {
         reporter: &Reporter,
     ) -> Result<Outcome, Error> {
         let row = self.select(&request.selection, PlainName::InUse).await?;
-        refuse_held(&row.credential.address, row.credential.held.as_deref())?;
+        refuse_held(&row.credential.address, row.credential.held.as_ref())?;
         let pending = self.pending_authorizations(&row).await?;
         let (attempt, code) = match_attempt(&row, pending, &request.pasted.0)?;
         let (engine, reporter) = (Arc::clone(self), reporter.clone());
         let sign_in = tokio::spawn(async move {
             let _lock = engine.lock(row.id, &reporter).await?;
             let row = engine.reload(row.id).await?;
+            refuse_held(&row.credential.address, row.credential.held.as_ref())?;
             engine.refuse_copy(&row).await?;
             engine.sign_in(&row, &attempt, &code, &reporter).await
         });

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::config::settings::{Config, OnWriteFailure};
 use crate::domain::app::DEFAULT_SESSION_TIMEOUT;
 use crate::domain::credential::Cause;
+use crate::domain::hold::Hold;
 use crate::domain::name::Address;
 use crate::domain::policy::must_refresh;
 use crate::domain::record::RecordId;
@@ -45,7 +46,7 @@ pub(crate) enum Served {
 fn find(store: &Store, request: &TokenRequest) -> Result<HandOutRow, Error> {
     let rows = store.hand_out_rows(&request.selection.target.name)?;
     let row = choose(rows, |row| &row.address, &request.selection, PlainName::Refused)?;
-    refuse_held(&row.address, row.held.as_deref())?;
+    refuse_held(&row.address, row.held.as_ref())?;
     if row.token.is_none() && !row.has_candidate {
         return Err(Error::Setup(SetupNeed::NoToken(row.address)));
     }
@@ -126,13 +127,12 @@ fn session_of(config: &Config, app: &str, stored: Option<u64>) -> Duration {
 }
 
 /// Refuses what is on hold.
-pub(super) fn refuse_held(address: &Address, held: Option<&str>) -> Result<(), Error> {
+pub(super) fn refuse_held(address: &Address, held: Option<&Hold>) -> Result<(), Error> {
     match held {
         None => Ok(()),
-        Some(reason) => Err(Error::Refused(Refusal::Held {
-            address: address.clone(),
-            reason: reason.to_owned(),
-        })),
+        Some(by) => {
+            Err(Error::Refused(Refusal::Held { address: address.clone(), hold: by.clone() }))
+        }
     }
 }
 

@@ -36,7 +36,7 @@ fn of_process_in(root: &Path, pid: u32, uid: u32) -> Lifetime {
 }
 
 /// logind knows the names of those who are there, also of those who are in no local file.
-fn user_name(root: &Path, uid: u32) -> Option<String> {
+pub(super) fn user_name(root: &Path, uid: u32) -> Option<String> {
     let state = fs::read_to_string(root.join(format!("run/systemd/users/{uid}")));
     let named = state.ok().and_then(|text| {
         text.lines().find_map(|line| line.strip_prefix("NAME=")).map(str::to_owned)

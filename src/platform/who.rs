@@ -64,6 +64,11 @@ impl Who {
     }
 }
 
+/// The name of a user, where this host knows it.
+pub(crate) fn user_name(uid: u32) -> Option<String> {
+    super::lifetime::user_name(std::path::Path::new("/"), uid).and_then(|name| cleaned(&name))
+}
+
 /// The client's address out of `CLIENT PORT SERVER PORT`.
 fn client_address(connection: &str) -> Option<String> {
     connection.split_whitespace().next().and_then(cleaned)

@@ -4,6 +4,7 @@ use rusqlite::OptionalExtension;
 
 use super::credential::environment;
 use super::{Error, RecordId, Store, TokenRow, damaged};
+use crate::domain::hold::Hold;
 use crate::domain::name::{Address, ConnectionName};
 use crate::domain::time::UnixMillis;
 use crate::domain::token::Generation;
@@ -30,8 +31,8 @@ pub(crate) struct HandOutRow {
     pub(crate) id: RecordId,
     /// Connection and environment.
     pub(crate) address: Address,
-    /// Why it is on hold, if it is.
-    pub(crate) held: Option<String>,
+    /// Who put it on hold and why, if it is.
+    pub(crate) held: Option<Hold>,
     /// Name of the app.
     pub(crate) app: String,
     /// How long an unused session of that app lives, in seconds, where the store says so.

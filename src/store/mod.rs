@@ -14,6 +14,7 @@ mod credential;
 mod examine;
 mod exchange;
 mod hand_out;
+mod hold;
 pub(crate) mod owner;
 mod restore;
 mod revocation;

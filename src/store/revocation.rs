@@ -6,6 +6,7 @@ use super::audit::append;
 use super::credential::{environment, org_id, user_id};
 use super::{Error, RecordId, Store, damaged};
 use crate::domain::audit::AuditEntry;
+use crate::domain::credential::{Cause, Check};
 use crate::domain::host::LoginUrl;
 use crate::domain::id::{OrgId, UserId};
 use crate::domain::name::{Address, ConnectionName};
@@ -26,6 +27,10 @@ pub(crate) struct OwedRow {
     pub(crate) login_url: LoginUrl,
     /// Since when.
     pub(crate) since: UnixMillis,
+    /// How often it was tried in vain.
+    pub(crate) attempts: u64,
+    /// What came of the last try; empty before the first.
+    pub(crate) last_error: String,
     /// The token, sealed.
     pub(crate) sealed: Vec<u8>,
 }
@@ -43,10 +48,38 @@ impl Store {
         })
     }
 
+    /// Takes all token sets of a credential out of use: what revokes them is owed from now on. The
+    /// active one stays as the record that it was revoked; the others go.
+    pub(crate) fn revoke_credential(
+        &mut self,
+        credential: RecordId,
+        owed: &[OwedRow],
+        check: &Check,
+        entry: &AuditEntry,
+    ) -> Result<(), Error> {
+        self.write(|transaction| {
+            for debt in owed {
+                insert(transaction, debt)?;
+            }
+            transaction.execute(
+                "DELETE FROM token_set WHERE credential_id = ?1 AND role <> 'active'",
+                [credential.0],
+            )?;
+            transaction.execute(
+                "UPDATE token_set SET refused = ?2 WHERE credential_id = ?1",
+                (credential.0, Cause::Revoked.as_str()),
+            )?;
+            transaction.execute("DELETE FROM intent WHERE credential_id = ?1", [credential.0])?;
+            super::check::insert(transaction, credential, check)?;
+            append(transaction, entry)
+        })
+    }
+
     /// All revocations that are owed, oldest first.
     pub(crate) fn owed_revocations(&self) -> Result<Vec<OwedRow>, Error> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT id, name, environment, org_id, user_id, login_url, since, sealed
+            "SELECT id, name, environment, org_id, user_id, login_url, since, sealed, attempts,
+                    last_error
                FROM revocation_owed ORDER BY since",
         )?;
         let mut rows = statement.query([])?;
@@ -63,6 +96,8 @@ impl Store {
                 user_id: user_id(row.get(4)?)?,
                 login_url: LoginUrl::from_stored(row.get(5)?),
                 since: UnixMillis(row.get(6)?),
+                attempts: row.get(8)?,
+                last_error: row.get(9)?,
                 sealed: row.get(7)?,
             });
         }

@@ -28,6 +28,10 @@ pub(crate) enum Intent {
     Reset,
     /// Delete for good.
     Delete,
+    /// Revoke the token at Salesforce, of the selected one or of all marked.
+    Revoke,
+    /// Put on hold, or release, the selected one or all marked.
+    Hold,
     /// Put the other environment in use.
     UseOther,
     /// Drop a staged edit.
@@ -90,6 +94,8 @@ pub(crate) fn dashboard(key: Key) -> Option<Intent> {
         Key::Char('T') => Intent::TestAll,
         Key::Char('r' | 'e') => Intent::Reset,
         Key::Char('D') => Intent::Delete,
+        Key::Char('V') => Intent::Revoke,
+        Key::Char('H') => Intent::Hold,
         Key::Char('U') => Intent::UseOther,
         Key::Char('x') => Intent::Discard,
         Key::Char('h') => Intent::History,
@@ -243,7 +249,7 @@ pub(crate) fn reading(key: Key) -> Option<ReadIntent> {
 }
 
 /// All keys of the list with their meaning, as the help shows them.
-pub(crate) const HELP: [(&str, &str); 29] = [
+pub(crate) const HELP: [(&str, &str); 31] = [
     ("n", "new OAuth credentials"),
     ("s", "set up OAuth tokens, or see a pending set-up again"),
     ("t", "test access of the selected credential"),
@@ -251,6 +257,8 @@ pub(crate) const HELP: [(&str, &str); 29] = [
     ("r, e", "reset: edit without clearing"),
     ("x", "drop a staged edit"),
     ("D", "delete the credential and its token for good (asks for its address)"),
+    ("V", "revoke the token at Salesforce, of all marked too (asks)"),
+    ("H", "hold: nothing is handed out, refreshed or signed in; or release; of all marked too"),
     ("U", "put the connection's other environment in use (asks)"),
     ("Enter, Tab, z", "the panel at full size, and back"),
     ("h", "history of checks"),
@@ -258,7 +266,7 @@ pub(crate) const HELP: [(&str, &str); 29] = [
     ("y", "copy an ID, the user or the host; never a token"),
     ("L", "lock or unlock the sealing key"),
     ("C", "which copy of the store goes on, where it may be one (asks)"),
-    ("/", "filter: words, env:prod state:needs_setup user:bob org:00D app:x tag:eu, !word"),
+    ("/", "filter: words, env:prod state:needs_setup user:bob org:00D app:x tag:eu is:held, !word"),
     (":", "commands by name"),
     ("!", "problems only"),
     ("o", "order: by name, by state, by last test"),
@@ -294,7 +302,16 @@ mod tests {
         for lower in 'a'..='z' {
             let intent = dashboard(Key::Char(lower));
             assert!(
-                !matches!(intent, Some(Intent::Delete | Intent::TestAll | Intent::UseOther)),
+                !matches!(
+                    intent,
+                    Some(
+                        Intent::Delete
+                            | Intent::TestAll
+                            | Intent::UseOther
+                            | Intent::Revoke
+                            | Intent::Hold
+                    )
+                ),
                 "{lower}"
             );
         }

@@ -18,6 +18,7 @@ mod crowd;
 mod power;
 mod processes;
 mod random;
+mod revoke;
 mod sweep;
 mod sweeps;
 

@@ -11,6 +11,7 @@ use crate::domain::credential::{
     AuthorizationSummary, Cause, Check, CheckKind, CheckOutcome, Credential, IntentSummary,
     PendingEdit, Standing, State, TokenSummary,
 };
+use crate::domain::hold::Hold;
 use crate::domain::host::{InstanceUrl, LoginUrl};
 use crate::domain::id::{IdKind, OrgId, UserId};
 use crate::domain::name::{Address, ConnectionName, Environment};
@@ -91,6 +92,16 @@ impl<'a> Row<'a> {
         self.flags & (flag::TOKEN | flag::CANDIDATE) != 0
     }
 
+    /// Whether it is on hold.
+    pub(crate) fn is_held(&self) -> bool {
+        self.flags & flag::HELD != 0
+    }
+
+    /// Whether a revocation for it is owed.
+    pub(crate) fn owes_revocation(&self) -> bool {
+        self.flags & flag::OWED != 0
+    }
+
     /// What the filter looks at beside.
     pub(crate) fn details(&self) -> Option<Details<'a>> {
         let mut reader = self.after_name;
@@ -119,7 +130,13 @@ impl<'a> Row<'a> {
     fn read_whole(&self) -> Option<(Credential, Reader<'a>)> {
         let Details { org_id, user_id, username, login_url, app, tags, rest } = self.details()?;
         let mut reader = rest;
-        let held = self.given(flag::HELD, || reader.text())?.map(Cow::into_owned);
+        let held = self.given(flag::HELD, || {
+            Some(Hold {
+                reason: reader.text()?.into_owned(),
+                by: reader.text()?.into_owned(),
+                since: reader.time()?,
+            })
+        })?;
         let pending = self.given(flag::PENDING, || reader.pending())?;
         let token = self.given(flag::TOKEN, || self.token(&mut reader, &login_url))?;
         let last_check = self.given(flag::CHECK, || {

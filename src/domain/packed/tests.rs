@@ -10,6 +10,7 @@ use crate::domain::credential::{
     AuthorizationSummary, Cause, Check, CheckKind, CheckOutcome, IntentSummary, PendingEdit,
     TokenSummary,
 };
+use crate::domain::hold::Hold;
 use crate::domain::host::{InstanceUrl, LoginUrl};
 use crate::domain::id::{OrgId, UserId};
 use crate::domain::name::ConnectionName;
@@ -129,7 +130,7 @@ prop_compose! {
     fn credential()(
         account in account(),
         bits in any::<[bool; 5]>(),
-        held in of(word()),
+        held in of((word(), word(), time())),
         pending in of(pending()),
         token in of(token()),
         last_check in of(check()),
@@ -140,7 +141,7 @@ prop_compose! {
         let [in_use, revocation_owed, environment_proven, has_candidate, same] = bits;
         Credential {
             in_use,
-            held,
+            held: held.map(|(reason, by, since)| Hold { reason, by, since }),
             revocation_owed,
             environment_proven,
             pending,

@@ -4,6 +4,7 @@
 use super::flag;
 use super::words::Words;
 use crate::domain::credential::{Cause, Check, Credential, PendingEdit, TokenSummary};
+use crate::domain::hold::Hold;
 use crate::domain::id::{OrgId, UserId};
 use crate::domain::name::Environment;
 use crate::domain::time::UnixMillis;
@@ -39,7 +40,11 @@ pub(super) fn write(credential: &Credential, bytes: &mut Vec<u8>, words: &mut Wo
     writer.word(credential.login_url.as_str());
     writer.word(&credential.app);
     writer.list(&credential.tags);
-    credential.held.iter().for_each(|held| writer.word(held));
+    if let Some(Hold { reason, by, since }) = &credential.held {
+        writer.word(reason);
+        writer.word(by);
+        writer.time(*since);
+    }
     credential.pending.iter().for_each(|pending| writer.pending(pending));
     credential.token.iter().for_each(|token| writer.token(token, flags));
     credential.last_check.iter().for_each(|check| writer.check(check));

@@ -1,6 +1,7 @@
 //! What orgkey refuses to do, and who has to sign in first, in words.
 
 use crate::domain::copy::{CopyQuestion, Moved};
+use crate::domain::hold::Hold;
 use crate::domain::name::{Address, Environment};
 use crate::domain::policy::Account;
 use crate::engine::outcome::{Revocation, WrongAccount};
@@ -21,8 +22,8 @@ pub(crate) enum Refusal {
     Held {
         /// Which one.
         address: Address,
-        /// Why.
-        reason: String,
+        /// By whom, since when and why.
+        hold: Hold,
     },
     /// An app that credentials use can't be deleted.
     AppInUse {
@@ -83,7 +84,7 @@ impl Refusal {
             Self::Environment { address, expected } => {
                 format!("{address} is {}, not {expected}", address.environment)
             }
-            Self::Held { address, reason } => format!("{address} is on hold: {reason}"),
+            Self::Held { address, hold } => format!("{address} is on hold: {hold}"),
             Self::AppInUse { app, by } => format!("the app {app} is used by {}", by.join(", ")),
             Self::ForeignRefresh { address, answered } => format!(
                 "the refresh of {address} answered for another account: org {}, user {}; that token is kept but not served",
@@ -111,7 +112,9 @@ impl Refusal {
         match self {
             Self::Ambiguous(_) => "name one of them in full, or add --expect".into(),
             Self::Environment { .. } => "name the other environment, or drop --expect".into(),
-            Self::Held { .. } => "ask who put it on hold; release ends it".into(),
+            Self::Held { address, .. } => {
+                format!("ask whoever put it on hold; orgkey release {address} ends it")
+            }
             Self::AppInUse { .. } => {
                 "give those credentials another app first: orgkey reset NAME --app APP".into()
             }

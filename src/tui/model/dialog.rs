@@ -1,10 +1,10 @@
-//! Questions on the way: type an address to delete, yes or no, the sealing key, what to copy.
+//! Questions on the way: type an address or a reason, yes or no, the sealing key, what to copy.
 //! Every one of them begins where Enter does no harm.
 
 use crate::domain::credential::Credential;
 use crate::domain::name::Address;
 use crate::engine::Operation;
-use crate::engine::operation::{CreateKey, DeleteRequest, Selection};
+use crate::engine::operation::{CreateKey, DeleteRequest, HoldRequest, RevokeRequest, Selection};
 use crate::engine::outcome::KeyProtection;
 use crate::engine::sensitive::Sensitive;
 use crate::tui::input::Key;
@@ -14,16 +14,31 @@ use crate::tui::model::field::{LineField, SecretField};
 /// Shortest passphrase that is taken, in characters.
 const PASSPHRASE_LEAST: usize = 8;
 
-/// Asks for the address to be typed before a credential is deleted.
+/// What a dialog does once its line is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TypedTask {
+    /// Deletes one for good; its address is typed.
+    Delete,
+    /// Revokes tokens; the address is typed, or of several how many there are.
+    Revoke,
+    /// Puts on hold; the reason is typed.
+    Hold,
+}
+
+/// Asks for something to be typed before anything is destroyed or stopped.
 #[derive(Clone, Debug)]
-pub(crate) struct DeleteDialog {
-    /// What is to be deleted.
-    pub(crate) address: Address,
+pub(crate) struct TypedDialog {
+    /// What it does.
+    pub(crate) task: TypedTask,
+    /// To which credentials.
+    pub(crate) addresses: Vec<Address>,
+    /// Whether the plain name says it as well: only one environment is saved.
+    pub(crate) plain_is_clear: bool,
     /// What was typed so far.
     pub(crate) typed: LineField,
     /// Whether Cancel has the keys; otherwise the line has them.
     pub(crate) on_cancel: bool,
-    /// Whether Enter was pressed on something else than the address.
+    /// Whether Enter was pressed on something else than was asked for.
     pub(crate) mistyped: bool,
 }
 
@@ -38,10 +53,32 @@ pub(crate) enum DialogWish {
     Do(Vec<Operation>),
 }
 
-impl DeleteDialog {
-    /// Asks about one credential.
-    pub(crate) fn new(address: Address) -> Self {
-        Self { address, typed: LineField::default(), on_cancel: false, mistyped: false }
+impl TypedDialog {
+    /// Asks about these.
+    pub(crate) fn new(task: TypedTask, addresses: Vec<Address>, plain_is_clear: bool) -> Self {
+        Self {
+            task,
+            addresses,
+            plain_is_clear,
+            typed: LineField::default(),
+            on_cancel: false,
+            mistyped: false,
+        }
+    }
+
+    /// What has to be typed; `None` where any words do.
+    pub(crate) fn wanted(&self) -> Option<String> {
+        match (self.task, self.addresses.as_slice()) {
+            (TypedTask::Hold, _) => None,
+            (_, [address]) => Some(address.to_string()),
+            (_, all) => Some(all.len().to_string()),
+        }
+    }
+
+    fn agrees(&self, typed: &str) -> bool {
+        let plain = self.addresses.first().filter(|_| self.plain_is_clear);
+        self.wanted().is_none_or(|wanted| typed == wanted)
+            || plain.is_some_and(|address| typed == address.name.as_str())
     }
 
     /// Answers a key. Enter on an empty line is Cancel.
@@ -52,12 +89,8 @@ impl DeleteDialog {
             FormIntent::Activate if self.on_cancel || self.typed.value().trim().is_empty() => {
                 return DialogWish::Close;
             }
-            FormIntent::Activate if self.typed.value().trim() == self.address.to_string() => {
-                return DialogWish::Do(vec![Operation::Delete(DeleteRequest {
-                    selection: Selection::exactly(&self.address),
-                    both: false,
-                    reason: None,
-                })]);
+            FormIntent::Activate if self.agrees(self.typed.value().trim()) => {
+                return DialogWish::Do(self.operations());
             }
             FormIntent::Activate => self.mistyped = true,
             FormIntent::Type(key) if !self.on_cancel => {
@@ -67,6 +100,25 @@ impl DeleteDialog {
             FormIntent::Type(_) => {}
         }
         DialogWish::Nothing
+    }
+
+    fn operations(&self) -> Vec<Operation> {
+        let reason = self.typed.value().trim().to_owned();
+        let each = |make: fn(Selection) -> Operation| {
+            self.addresses.iter().map(|address| make(Selection::exactly(address))).collect()
+        };
+        match self.task {
+            TypedTask::Delete => each(|selection| {
+                Operation::Delete(DeleteRequest { selection, both: false, reason: None })
+            }),
+            TypedTask::Revoke => {
+                each(|selection| Operation::Revoke(RevokeRequest { selection, reason: None }))
+            }
+            TypedTask::Hold => {
+                let addresses = self.addresses.clone();
+                vec![Operation::Hold(HoldRequest { addresses, reason })]
+            }
+        }
     }
 }
 
@@ -279,18 +331,28 @@ mod tests {
     use super::*;
     use crate::tui::model::sample;
 
+    fn does(task: TypedTask, count: usize, plain_is_clear: bool, typed: &str) -> bool {
+        let addresses = vec![sample::address("acme", "production"); count];
+        let mut dialog = TypedDialog::new(task, addresses, plain_is_clear);
+        dialog.typed.insert(typed);
+        matches!(dialog.key(FormIntent::Activate), DialogWish::Do(_))
+    }
+
     #[test]
-    fn nothing_but_the_full_address_deletes() {
-        let address = sample::address("acme", "production");
-        for typed in ["", "acme", "acme/sandbox", "ACME/production", "acme/production x"] {
-            let mut dialog = DeleteDialog::new(address.clone());
-            dialog.typed.insert(typed);
-            let wish = dialog.key(FormIntent::Activate);
-            assert!(!matches!(wish, DialogWish::Do(_)), "{typed}");
+    fn nothing_but_the_address_destroys_and_of_several_their_number() {
+        for task in [TypedTask::Delete, TypedTask::Revoke] {
+            for typed in ["", "acme/sandbox", "ACME/production", "acme/production x", "1"] {
+                assert!(!does(task, 1, true, typed), "{typed}");
+            }
+            assert!(does(task, 1, false, "acme/production"));
+            assert!(does(task, 1, true, "acme/production") && does(task, 1, true, "acme"));
+            assert!(!does(task, 1, false, "acme"), "it could mean the other one");
         }
-        let mut dialog = DeleteDialog::new(address);
-        dialog.typed.insert("acme/production");
-        assert!(matches!(dialog.key(FormIntent::Activate), DialogWish::Do(_)));
+        for typed in ["", "acme", "acme/production", "2", "33"] {
+            assert!(!does(TypedTask::Revoke, 3, false, typed), "{typed}");
+        }
+        assert!(does(TypedTask::Revoke, 3, false, "3"));
+        assert!(does(TypedTask::Hold, 3, false, "leaver") && !does(TypedTask::Hold, 3, false, " "));
     }
 
     #[test]

@@ -3,13 +3,13 @@
 use crate::domain::credential::Credential;
 use crate::domain::name::Address;
 use crate::engine::Operation;
-use crate::engine::operation::Selection;
+use crate::engine::operation::{HoldRequest, Selection};
 use crate::engine::outcome::KeyProtection;
 use crate::tui::effect::Effect;
 use crate::tui::input::Key;
 use crate::tui::keymap::{self, FormIntent, Intent};
 use crate::tui::model::apps::{AppForm, AppsScreen};
-use crate::tui::model::dialog::{ConfirmDialog, DeleteDialog, KeyDialog, Question};
+use crate::tui::model::dialog::{ConfirmDialog, KeyDialog, Question, TypedDialog, TypedTask};
 use crate::tui::model::form::Form;
 use crate::tui::model::notice::{Tone, grouped};
 use crate::tui::model::palette::Palette;
@@ -18,6 +18,8 @@ use crate::tui::model::{Model, Screen};
 
 /// From so many tests on, `T` asks first (product.md, Keys).
 const MANY_TESTS: usize = 50;
+/// Most that are revoked at once from here; the command does more, and can be taken up again.
+const MOST_REVOKED: usize = 50;
 
 impl Model {
     /// Answers a key while the list has the keys.
@@ -123,10 +125,9 @@ impl Model {
             Intent::SetUp => return self.set_up(selected),
             Intent::Test => return self.test(selected),
             Intent::Reset => self.reset(address),
-            Intent::Delete => {
-                let dialog = DeleteDialog::new(address.clone());
-                self.screens.push(Screen::Delete(Box::new(dialog)));
-            }
+            Intent::Delete => self.ask_typed(TypedTask::Delete, vec![address.clone()]),
+            Intent::Revoke => self.revoke(address),
+            Intent::Hold => self.hold_or_release(selected),
             Intent::UseOther => self.use_other(selected),
             Intent::Discard => self.discard(selected),
             Intent::Copy => self.screens.push(Screen::Copy(address.clone())),
@@ -137,6 +138,60 @@ impl Model {
             _ => {}
         }
         Vec::new()
+    }
+
+    /// The marked ones, else the one under the cursor.
+    fn marked_or(&self, address: &Address) -> Vec<Address> {
+        let marked = &self.dashboard.marked;
+        if marked.is_empty() { vec![address.clone()] } else { marked.iter().cloned().collect() }
+    }
+
+    /// Puts a question whose answer is typed.
+    fn ask_typed(&mut self, task: TypedTask, addresses: Vec<Address>) {
+        let has_other = |address: &Address| {
+            let (name, environment) = (address.name.clone(), address.environment.other());
+            self.dashboard.contains(&Address { name, environment })
+        };
+        let plain_is_clear = matches!(addresses.as_slice(), [one] if !has_other(one));
+        let dialog = TypedDialog::new(task, addresses, plain_is_clear);
+        self.screens.push(Screen::Typed(Box::new(dialog)));
+    }
+
+    fn revoke(&mut self, address: &Address) {
+        let mut meant = self.marked_or(address);
+        meant.retain(|address| self.dashboard.can_be_tested(address));
+        if meant.is_empty() {
+            self.say(Tone::Plain, format!("{address} has no token to revoke"), "");
+        } else if meant.len() > MOST_REVOKED {
+            let text = format!("{} are marked; {MOST_REVOKED} are the most here", meant.len());
+            self.say(Tone::Plain, text, "orgkey revoke --filter FILTER does more, with a receipt");
+        } else {
+            self.ask_typed(TypedTask::Revoke, meant);
+        }
+    }
+
+    /// Releases where all that are meant are on hold; else puts all of them on hold.
+    fn hold_or_release(&mut self, selected: &Credential) {
+        let meant = self.marked_or(&selected.address);
+        let held = |address: &Address| {
+            self.dashboard.find(address).is_some_and(|credential| credential.held.is_some())
+        };
+        if !meant.iter().all(held) {
+            self.ask_typed(TypedTask::Hold, meant);
+            return;
+        }
+        let title = match meant.as_slice() {
+            [address] => format!("Release {address}?"),
+            all => format!("Release {} credentials?", all.len()),
+        };
+        let text = match &selected.held {
+            Some(why) if meant.len() == 1 => format!("On hold: {why}. Scripts get tokens again."),
+            _ => "Scripts get tokens again.".to_owned(),
+        };
+        let request = HoldRequest { addresses: meant, reason: String::new() };
+        let question = Question::Ask(Box::new(Operation::Release(request)));
+        let dialog = ConfirmDialog::new(question, title, text, "Release");
+        self.screens.push(Screen::Confirm(Box::new(dialog)));
     }
 
     fn test(&mut self, selected: &Credential) -> Vec<Effect> {

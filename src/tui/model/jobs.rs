@@ -128,6 +128,7 @@ pub(crate) fn address_of(operation: &Operation) -> Option<Address> {
         | Operation::Test(selection) => selection,
         Operation::Reset(request) => &request.selection,
         Operation::Delete(request) => &request.selection,
+        Operation::Revoke(request) => &request.selection,
         Operation::BeginSetup(request) => &request.selection,
         Operation::CompleteSetup(request) => &request.selection,
         Operation::Token(request) => &request.selection,
@@ -163,6 +164,7 @@ pub(crate) fn doing(job: &Job) -> &'static str {
         Operation::CompleteSetup(_) => "setting up",
         Operation::AbandonSetup(_) => "giving the set-up up",
         Operation::Delete(_) => "deleting",
+        Operation::Revoke(_) => "revoking",
         Operation::Reset(_) | Operation::Save(_) => "saving",
         _ => "working",
     }

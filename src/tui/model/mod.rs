@@ -45,7 +45,7 @@ use crate::tui::message::{JobId, Message, Signal, Size};
 use crate::tui::model::apps::{AppForm, AppsScreen};
 use crate::tui::model::copied::CopiedDialog;
 use crate::tui::model::dashboard::Dashboard;
-use crate::tui::model::dialog::{ConfirmDialog, DeleteDialog, KeyDialog, Question};
+use crate::tui::model::dialog::{ConfirmDialog, KeyDialog, Question, TypedDialog};
 use crate::tui::model::form::Form;
 use crate::tui::model::geometry::Geometry;
 use crate::tui::model::jobs::Jobs;
@@ -64,7 +64,7 @@ pub(crate) enum Screen {
     /// Somebody else signed in.
     WrongAccount(Box<WrongAccount>),
     /// Delete by typing the address.
-    Delete(Box<DeleteDialog>),
+    Typed(Box<TypedDialog>),
     /// Yes or no.
     Confirm(Box<ConfirmDialog>),
     /// The sealing key.
@@ -145,6 +145,8 @@ pub(crate) struct Model {
     pub(crate) demo_accounts: Vec<DemoAccount>,
     /// Whether the store may be a copy, or was moved.
     pub(crate) standing: CopyStanding,
+    /// Revocations that Salesforce could not be told of yet.
+    pub(crate) owed: usize,
     /// Whether the question which copy goes on was put already.
     copy_asked: bool,
     /// Whether the list changed while it was being fetched.
@@ -182,6 +184,7 @@ impl Model {
             bar: true,
             demo_accounts: Vec::new(),
             standing: CopyStanding::default(),
+            owed: 0,
             copy_asked: false,
             list_again: false,
             many_tests: false,
@@ -200,6 +203,7 @@ impl Model {
                 let mut effects = self.ask(Operation::KeyStatus);
                 effects.extend(self.ask(Operation::Apps));
                 effects.extend(self.ask(Operation::CopyStanding));
+                effects.extend(self.ask(Operation::Owed));
                 effects.extend(self.ask(Operation::Index));
                 effects
             }

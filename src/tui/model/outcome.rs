@@ -4,7 +4,8 @@
 use crate::domain::credential::{CheckOutcome, Credential};
 use crate::domain::name::Address;
 use crate::engine::outcome::{
-    FailureDetail, KeyProtection, KeyReport, Revocation, SetupReceipt, TestReport, WrongAccount,
+    FailureDetail, KeyProtection, KeyReport, Proof, Revocation, RevokeReceipt, SetupReceipt,
+    TestReport, WrongAccount,
 };
 use crate::engine::{Failure, Operation, Outcome, Selection};
 use crate::tui::effect::Effect;
@@ -74,16 +75,78 @@ impl Model {
             }
             (_, Outcome::CopyStanding(standing)) => self.hear_standing(standing),
             (_, Outcome::Adopted(receipt)) => return self.adopted(&receipt),
+            (_, outcome) => return self.ended_or_stopped(operation, outcome),
+        }
+        Vec::new()
+    }
+
+    /// What was deleted, revoked, held or released.
+    fn ended_or_stopped(&mut self, operation: &Operation, outcome: Outcome) -> Vec<Effect> {
+        match (operation, outcome) {
             (_, Outcome::Deleted(receipts)) => {
                 for receipt in receipts {
                     let text = format!("{} is deleted", receipt.address);
                     self.say(Tone::Good, text, revocation_in_words(receipt.revocation));
                 }
-                return self.ask(Operation::Index);
+                return self.after_revocation();
+            }
+            (_, Outcome::Revoked(receipt)) => {
+                self.say_revoked(&receipt);
+                return self.after_revocation();
+            }
+            (_, Outcome::Owed(owed)) => self.owed = owed.len(),
+            (Operation::Hold(_) | Operation::Release(_), Outcome::Credentials(changed)) => {
+                self.say_held(&changed);
+                for credential in changed {
+                    self.dashboard.replace_one(&credential, self.now);
+                }
             }
             _ => {}
         }
         Vec::new()
+    }
+
+    /// The list has changed, and so may what is owed.
+    fn after_revocation(&mut self) -> Vec<Effect> {
+        let mut effects = self.ask(Operation::Index);
+        effects.extend(self.ask(Operation::Owed));
+        effects
+    }
+
+    fn say_revoked(&mut self, receipt: &RevokeReceipt) {
+        let RevokeReceipt { address, revocation, proof, app, message, .. } = receipt;
+        let (tone, text) = match (revocation, proof) {
+            (Revocation::Confirmed, Some(Proof::StillServed)) => {
+                (Tone::Bad, "revoked, but its access token lives until its session ends")
+            }
+            (Revocation::Confirmed, Some(Proof::Refused)) => {
+                (Tone::Good, "revoked; its access token is refused")
+            }
+            (Revocation::Confirmed, _) => (Tone::Good, "revoked at Salesforce (confirmed)"),
+            (Revocation::Owed | Revocation::Draining, _) => (
+                Tone::Bad,
+                "out of use here; Salesforce could not be told: it is owed, tried again",
+            ),
+            (Revocation::NothingToRevoke, _) => (Tone::Plain, "there was no live token to revoke"),
+        };
+        let remedy = if message.is_empty() {
+            format!("to keep new sign-ins out, block the app ({app}) or freeze the user")
+        } else {
+            message.clone()
+        };
+        self.say(tone, format!("{address}: {text}"), &remedy);
+    }
+
+    fn say_held(&mut self, changed: &[Credential]) {
+        let held = changed.iter().any(|credential| credential.held.is_some());
+        let which = match changed {
+            [one] => one.address.to_string(),
+            all => format!("{} credentials", all.len()),
+        };
+        let (tone, word) = if held { (Tone::Bad, "on hold") } else { (Tone::Good, "released") };
+        let verb = if changed.len() == 1 { "is" } else { "are" };
+        let remedy = if held { "H releases it" } else { "" };
+        self.say(tone, format!("{which} {verb} {word}"), remedy);
     }
 
     fn app_deleted(&mut self, name: &str) -> Vec<Effect> {

@@ -16,11 +16,13 @@ pub(crate) struct Command {
 }
 
 /// All of them, those of the selected row first.
-pub(crate) const COMMANDS: [Command; 20] = [
+pub(crate) const COMMANDS: [Command; 22] = [
     command("setup", "s", Intent::SetUp),
     command("test", "t", Intent::Test),
     command("reset", "r", Intent::Reset),
     command("delete", "D", Intent::Delete),
+    command("revoke", "V", Intent::Revoke),
+    command("hold or release", "H", Intent::Hold),
     command("show", "Enter", Intent::Details),
     command("use the other environment", "U", Intent::UseOther),
     command("reset --discard", "x", Intent::Discard),

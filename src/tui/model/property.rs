@@ -97,6 +97,9 @@ fn good_answer(operation: &Operation) -> Outcome {
         Operation::Adopt(_) => {
             Outcome::Adopted(AdoptReceipt { before: sample::copied(), spent: vec![address] })
         }
+        Operation::Owed | Operation::PayOwed => Outcome::Owed(Vec::new()),
+        Operation::Hold(_) | Operation::Release(_) => Outcome::Credentials(vec![credential]),
+        Operation::Revoke(_) => Outcome::Revoked(sample::revoked()),
         Operation::CopyStanding => Outcome::CopyStanding(sample::copied()),
         Operation::LeaveToCopy(_) => Outcome::CopyStanding(sample::moved()),
         Operation::KeyStatus | Operation::CreateKey(_) | Operation::OpenKey(_) => key_report(true),

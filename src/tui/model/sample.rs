@@ -8,12 +8,15 @@ use crate::domain::credential::{
     AuthorizationSummary, Cause, Check, CheckKind, CheckOutcome, Credential, IntentSummary,
     TokenSummary,
 };
+use crate::domain::hold::Hold;
 use crate::domain::host::{InstanceUrl, LoginUrl};
 use crate::domain::id::{OrgId, UserId};
 use crate::domain::name::{Address, ConnectionName, Environment};
 use crate::domain::time::UnixMillis;
 use crate::domain::token::{Expiry, Generation};
-use crate::engine::outcome::{AppFinding, AppReport, AuthorizationStarted};
+use crate::engine::outcome::{
+    AppFinding, AppReport, AuthorizationStarted, Proof, Revocation, RevokeReceipt,
+};
 
 /// 25 November 2026, 14:05 UTC.
 pub(crate) const NOW: UnixMillis = UnixMillis(1_795_615_500_000);
@@ -214,4 +217,23 @@ pub(crate) fn app_report() -> AppReport {
             ),
         ],
     }
+}
+
+/// A revocation that was proved.
+pub(crate) fn revoked() -> RevokeReceipt {
+    RevokeReceipt {
+        address: address("acme", "production"),
+        revocation: Revocation::Confirmed,
+        proof: Some(Proof::Refused),
+        token_sets: 1,
+        app: DEFAULT_APP.into(),
+        message: String::new(),
+    }
+}
+
+/// The credential, on hold.
+pub(crate) fn held(mut credential: Credential) -> Credential {
+    let (reason, by) = ("ana leaves the company".into(), "root from 192.0.2.7".into());
+    credential.held = Some(Hold { reason, by, since: ago(3600) });
+    credential
 }

@@ -41,7 +41,7 @@ impl Model {
                 let wish = setup.key(key, demo);
                 self.grant_setup(wish)
             }
-            Some(Screen::Delete(dialog)) => {
+            Some(Screen::Typed(dialog)) => {
                 let wish = dialog.key(keymap::form(key));
                 self.grant_dialog(wish)
             }
@@ -450,7 +450,7 @@ impl Model {
                 palette.typed.insert(exposed(pasted).trim());
             }
             Some(Screen::Key(dialog)) => dialog.paste(pasted),
-            Some(Screen::Delete(dialog)) if refusal(exposed(pasted)).is_none() => {
+            Some(Screen::Typed(dialog)) if refusal(exposed(pasted)).is_none() => {
                 dialog.typed.insert(exposed(pasted).trim());
             }
             Some(Screen::Setup(setup)) => {

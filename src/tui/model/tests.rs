@@ -68,6 +68,7 @@ pub(crate) fn loaded_as(credentials: Vec<Credential>, standing: CopyStanding) ->
             Operation::Index => Outcome::Index(credentials.iter().cloned().collect()),
             Operation::Apps => Outcome::Apps(vec![sample::app()]),
             Operation::CopyStanding => Outcome::CopyStanding(standing.clone()),
+            Operation::Owed => Outcome::Owed(Vec::new()),
             other => panic!("{other:?}"),
         };
         let event = Box::new(Event::Done(Ok(outcome)));
@@ -104,10 +105,9 @@ pub(crate) fn deny(model: &mut Model, failure: Failure) -> Vec<Effect> {
 }
 
 fn newest(model: &Model) -> (JobId, Operation) {
-    let jobs = model
-        .jobs
-        .running()
-        .filter(|(_, job)| !matches!(job.operation, Operation::Index | Operation::Show(_)));
+    let jobs = model.jobs.running().filter(|(_, job)| {
+        !matches!(job.operation, Operation::Index | Operation::Show(_) | Operation::Owed)
+    });
     let (job, running) = jobs.last().expect("a job is under way");
     (*job, running.operation.clone())
 }
@@ -397,7 +397,11 @@ fn delete_needs_the_address_and_says_what_became_of_the_token() {
     let address = sample::address("acme", "production");
     answer(&mut model, |_| {
         let revocation = Revocation::Owed;
-        Outcome::Deleted(vec![crate::engine::outcome::DeleteReceipt { address, revocation }])
+        Outcome::Deleted(vec![crate::engine::outcome::DeleteReceipt {
+            address,
+            revocation,
+            proof: None,
+        }])
     });
     assert!(model.notices.newest().unwrap().remedy.contains("owed"));
 }

@@ -4,7 +4,7 @@ use crate::domain::copy::CopyStanding;
 use crate::domain::credential::Credential;
 use crate::domain::name::Address;
 use crate::engine::outcome::Field;
-use crate::tui::model::dialog::KeyTask;
+use crate::tui::model::dialog::{KeyTask, TypedTask};
 use crate::tui::model::form::Focus;
 use crate::tui::model::setup::{Setup, Stage};
 use crate::tui::model::{Model, Screen};
@@ -55,7 +55,14 @@ pub(crate) fn actions(model: &Model) -> Vec<Action> {
             };
             vec![("s", "try again"), ("r", change), ("Esc", "back")]
         }
-        Some(Screen::Delete(_)) => vec![("Enter", "delete"), ("Esc", "cancel")],
+        Some(Screen::Typed(dialog)) => {
+            let done = match dialog.task {
+                TypedTask::Delete => "delete",
+                TypedTask::Revoke => "revoke",
+                TypedTask::Hold => "put on hold",
+            };
+            vec![("Enter", done), ("Esc", "cancel")]
+        }
         Some(Screen::Confirm(_) | Screen::Copied(_)) => {
             vec![("Tab", "choose"), ("Enter", "press"), ("Esc", "cancel")]
         }
@@ -100,6 +107,9 @@ fn of_row(model: &Model, credential: &Credential) -> Vec<Action> {
         actions.push(("t", "test"));
     }
     actions.push(("r", "reset"));
+    if credential.held.is_some() {
+        actions.push(("H", "release"));
+    }
     actions.push(("D", "delete"));
     actions.push(("n", "new"));
     if credential.pending.is_some() {
@@ -109,6 +119,12 @@ fn of_row(model: &Model, credential: &Credential) -> Vec<Action> {
     let other = Address { name: address.name.clone(), environment: address.environment.other() };
     if model.dashboard.contains(&other) {
         actions.push(("U", "use other"));
+    }
+    if credential.token.is_some() {
+        actions.push(("V", "revoke"));
+    }
+    if credential.held.is_none() {
+        actions.push(("H", "hold"));
     }
     actions.push(("h", "history"));
     actions.push(("y", "copy"));

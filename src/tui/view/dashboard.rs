@@ -93,6 +93,12 @@ fn draw_header(model: &Model, geometry: &Geometry, page: &mut Page<'_>) {
     if let Some(standing) = standing_in_words(model) {
         x = page.put(x, standing, strong) + 2;
     }
+    if model.owed > 0 {
+        let noun = if model.owed == 1 { "revocation" } else { "revocations" };
+        let roomy = page.area.width >= 100;
+        let words = if roomy { &format!("{noun} owed") } else { "owed" };
+        x = page.put(x, &format!("{} {words}", count_in_words(model.owed)), strong) + 2;
+    }
     let counts = model.dashboard.counts();
     let all = counts.all;
     if !model.dashboard.is_loaded() {

@@ -1,51 +1,86 @@
-//! Questions on the way: delete, yes or no, the sealing key, what to copy.
+//! Questions on the way: what is typed first, yes or no, the sealing key, what to copy.
 
 use ratatui::layout::Position;
 
 use crate::domain::name::Address;
 use crate::tui::model::Model;
 use crate::tui::model::dialog::{
-    ConfirmDialog, DeleteDialog, KeyDialog, KeyFocus, KeyTask, copies,
+    ConfirmDialog, KeyDialog, KeyFocus, KeyTask, TypedDialog, TypedTask, copies,
 };
 use crate::tui::model::field::SecretField;
 use crate::tui::view::form::{draw_buttons, draw_line};
 use crate::tui::view::page::Page;
 
-/// Delete by typing the address.
-pub(super) fn draw_delete(
+/// What is done once its line is typed.
+pub(super) fn draw_typed(
     model: &Model,
-    dialog: &DeleteDialog,
+    dialog: &TypedDialog,
     page: &mut Page<'_>,
 ) -> Option<Position> {
-    let plain = page.theme.plain();
-    let address = dialog.address.to_string();
-    page.text(1, &format!("Delete {address} for good?"), page.theme.strong());
-    page.gap();
-    let has_token = model.dashboard.find(&dialog.address).is_some_and(|c| c.token.is_some());
-    let text = if has_token {
-        "Its token is revoked at Salesforce, then the saved IDs and the token are removed from \
-         this machine. Scripts that use it stop."
-    } else {
-        "The saved IDs are removed from this machine. There is no token to revoke."
+    let (plain, strong) = (page.theme.plain(), page.theme.strong());
+    let which = match dialog.addresses.as_slice() {
+        [address] => address.to_string(),
+        all => format!("{} credentials", all.len()),
     };
+    let (title, text, verb) = words_of(model, dialog, &which);
+    page.text(1, &title, strong);
+    page.gap();
     page.text(3, text, plain);
     page.gap();
-    let x = page.put(3, "Type", plain);
-    let x = page.put(x + 2, &address, page.theme.strong());
-    page.line(x + 2, "to delete:", plain);
-    let width = u16::try_from(address.len()).unwrap_or(40).max(20);
-    let width = width.min(page.area.width.saturating_sub(6));
+    let wanted = dialog.wanted();
+    if let Some(wanted) = &wanted {
+        let x = page.put(3, "Type", plain);
+        let x = page.put(x + 2, wanted, strong);
+        page.line(x + 2, &format!("to {verb}:"), plain);
+    } else {
+        page.text(3, "Why? Whoever is stopped by it reads this:", plain);
+    }
+    let width = wanted.as_ref().map_or(60, |wanted| wanted.len().max(20));
+    let width = u16::try_from(width).unwrap_or(60).min(page.area.width.saturating_sub(6));
     let mut cursor = draw_line(page, 5, width, &dialog.typed, !dialog.on_cancel);
     page.next();
     page.gap();
     let button = draw_buttons(page, 5, &[("[ Cancel ]", true)], dialog.on_cancel);
     cursor = cursor.or(button);
     page.next();
-    if dialog.mistyped {
+    if let Some(wanted) = wanted.filter(|_| dialog.mistyped) {
         page.gap();
-        page.text(3, &format!("! that is not {address}; nothing was deleted"), page.theme.wrong());
+        page.text(3, &format!("! that is not {wanted}; nothing was {verb}d"), page.theme.wrong());
     }
     cursor
+}
+
+fn words_of(
+    model: &Model,
+    dialog: &TypedDialog,
+    which: &str,
+) -> (String, &'static str, &'static str) {
+    let first = dialog.addresses.first().and_then(|address| model.dashboard.find(address));
+    match dialog.task {
+        TypedTask::Delete if first.is_some_and(|credential| credential.token.is_some()) => (
+            format!("Delete {which} for good?"),
+            "Its token is revoked at Salesforce, then the saved IDs and the token are removed from \
+             this machine. Scripts that use it stop.",
+            "delete",
+        ),
+        TypedTask::Delete => (
+            format!("Delete {which} for good?"),
+            "The saved IDs are removed from this machine. There is no token to revoke.",
+            "delete",
+        ),
+        TypedTask::Revoke => (
+            format!("Revoke the token of {which} at Salesforce?"),
+            "It is out of use here at once, is revoked at Salesforce, and is tried once to see that \
+             it is dead. The saved IDs stay. Scripts that use it stop.",
+            "revoke",
+        ),
+        TypedTask::Hold => (
+            format!("Put {which} on hold?"),
+            "Nothing is handed out, refreshed or signed in until it is released. An access token \
+             that was handed out before lives on until its session ends; V revokes it.",
+            "put on hold",
+        ),
+    }
 }
 
 /// Yes or no.

@@ -82,7 +82,7 @@ fn draw_screen(model: &Model, screen: &Screen, page: &mut Page<'_>) -> Option<Po
             wrong_account::draw(found, page);
             None
         }
-        Screen::Delete(dialog) => dialog::draw_delete(model, dialog, page),
+        Screen::Typed(dialog) => dialog::draw_typed(model, dialog, page),
         Screen::Confirm(dialog) => dialog::draw_confirm(dialog, page),
         Screen::Key(dialog) => dialog::draw_key(dialog, page),
         Screen::Copy(address) => {

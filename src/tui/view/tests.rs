@@ -180,6 +180,22 @@ fn the_dialogs() {
     keys(&mut model, "U");
     snapshot("confirm_use", &model);
     let mut model = loaded(sample::many());
+    keys(&mut model, "Vacme\r");
+    snapshot("revoke_mistyped", &model);
+    let mut model = loaded(sample::many());
+    keys(&mut model, "*V");
+    snapshot("revoke_several", &model);
+    let mut model = loaded(sample::many());
+    keys(&mut model, "Hana leaves");
+    snapshot("hold", &model);
+    let mut held: Vec<_> = sample::many();
+    held[0] = sample::held(held[0].clone());
+    let mut model = loaded(held);
+    model.owed = 1;
+    snapshot("list_held_and_owed", &model);
+    keys(&mut model, "H");
+    snapshot("release", &model);
+    let mut model = loaded(sample::many());
     keys(&mut model, "y");
     snapshot("copy", &model);
     for (name, protection) in [

@@ -85,7 +85,7 @@ pub(crate) fn cause_in_full(cause: Cause) -> &'static str {
 /// The one sentence that says what to do next.
 pub(crate) fn next_step(credential: &Credential, now: UnixMillis, zone: &TimeZone) -> String {
     if let Some(why) = &credential.held {
-        return format!("on hold ({why}): nothing is handed out or refreshed");
+        return format!("on hold: {why}; H releases it");
     }
     if credential.pending.is_some() {
         return "s signs the staged account in, x drops it; the token serves on".to_owned();

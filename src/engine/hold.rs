@@ -1,0 +1,75 @@
+//! Hold and release: the stop button. It needs no key, and takes nothing back that was handed out.
+
+use crate::domain::audit::AuditEvent;
+use crate::domain::credential::Credential;
+use crate::domain::hold::Hold;
+use crate::domain::name::Address;
+use crate::domain::text;
+use crate::engine::error::{Error, Invalid};
+use crate::engine::operation::{HoldRequest, Selection};
+use crate::engine::select::PlainName;
+use crate::engine::{Engine, Outcome, now};
+use crate::platform::who::Who;
+use crate::store::CredentialRow;
+
+impl Engine {
+    /// Puts all of them on hold, or releases all of them, in one commit. What is so already stays
+    /// as it is, with its first reason.
+    pub(super) async fn set_holds(
+        &self,
+        request: HoldRequest,
+        hold: bool,
+    ) -> Result<Outcome, Error> {
+        let reason = text::clean_and_mask(&request.reason).trim().to_owned();
+        if hold && reason.is_empty() {
+            return Err(Invalid::input(
+                "a hold needs its reason: whoever is stopped by it reads it",
+                "add --reason TEXT; nothing was changed",
+            )
+            .into());
+        }
+        let rows = self.rows_of(&request.addresses).await?;
+        let hold =
+            hold.then(|| Hold { reason: reason.clone(), by: in_words(&self.who), since: now() });
+        let event = if hold.is_some() { AuditEvent::Held } else { AuditEvent::Released };
+        let changes: Vec<_> = rows
+            .iter()
+            .filter(|row| row.credential.held.is_some() != hold.is_some())
+            .map(|row| {
+                let subject = row.credential.address.to_string();
+                let detail = row.credential.held.as_ref().map_or_else(String::new, Hold::to_string);
+                (row.id, self.audit_of(event, subject, detail, Some(&reason)))
+            })
+            .collect();
+        if !changes.is_empty() {
+            self.store.call(move |store| store.set_hold(hold.as_ref(), &changes)).await?;
+        }
+        let now = self.rows_of(&request.addresses).await?;
+        Ok(Outcome::Credentials(now.into_iter().map(|row| row.credential).collect()))
+    }
+
+    async fn rows_of(&self, addresses: &[Address]) -> Result<Vec<CredentialRow>, Error> {
+        let mut rows = Vec::with_capacity(addresses.len());
+        for address in addresses {
+            rows.push(self.select(&Selection::exactly(address), PlainName::InUse).await?);
+        }
+        Ok(rows)
+    }
+}
+
+/// Until when what was handed out before lives on at most, of those that have a token.
+pub(crate) fn lives_on(credentials: &[Credential]) -> Option<crate::domain::time::UnixMillis> {
+    let tokens = credentials.iter().filter_map(|credential| credential.token.as_ref());
+    tokens.map(|token| token.expiry.at).filter(|at| *at > now()).max()
+}
+
+/// Who somebody is, in a few words for others.
+fn in_words(who: &Who) -> String {
+    let uid = who.login_uid.unwrap_or(who.uid);
+    let name = who.sudo_user.clone().or_else(|| crate::platform::who::user_name(uid));
+    let name = name.unwrap_or_else(|| format!("uid {uid}"));
+    match &who.ssh_client {
+        Some(client) => format!("{name} from {client}"),
+        None => name,
+    }
+}
