@@ -1,6 +1,7 @@
 //! The command line: names, flags and their help, in one declaration that completions and the man
 //! page are made from. No flag takes a secret's value.
 
+mod audit;
 mod backup;
 mod many;
 
@@ -10,6 +11,7 @@ use crate::domain::app::{Flow, Rotation};
 use crate::domain::name::{Address, Environment, Target};
 use crate::domain::time::parse_span;
 
+pub(crate) use audit::{Audit, AuditCheck};
 pub(crate) use backup::{Adopt, Backup, Move, Restore};
 pub(crate) use many::Many;
 
@@ -91,6 +93,10 @@ pub(crate) enum Command {
     /// backup, or copied, refreshes no single-use token before someone says which copy goes on.
     /// Tokens that are known to be spent are marked: they need a sign-in.
     Adopt(Adopt),
+    /// Print who did what and who got access tokens, or check that nobody changed it
+    ///
+    /// Each row has the hash of the row before it. Times are UTC.
+    Audit(Audit),
     /// Hold the opened key and do every exchange, in a process that outlives the terminal
     ///
     /// The dashboard and unlock start one in the background; by itself this command runs it in the

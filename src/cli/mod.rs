@@ -6,6 +6,7 @@
 mod agent;
 mod app;
 mod args;
+mod audit;
 mod backup;
 mod bulk;
 mod context;
@@ -150,6 +151,7 @@ async fn perform(command: Command, context: &Context) -> Done {
         Command::Lock => agent::lock(context).await,
         Command::Move(request) => backup::move_away(request, context).await,
         Command::Backup(request) => backup::backup(request, context).await,
+        Command::Audit(audit) => audit::run(audit, context).await,
         // These need no engine, or bring their own.
         Command::Token(_)
         | Command::Agent(_)

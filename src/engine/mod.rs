@@ -7,6 +7,7 @@
 //! and no screen.
 
 mod apps;
+mod audit;
 mod backup;
 mod check;
 mod clock;
@@ -148,7 +149,8 @@ impl Reporter {
 impl Engine {
     /// Opens the store and makes the engine. No network, no key and no certificate is touched yet.
     pub(crate) fn open(settings: Settings) -> Result<Arc<Self>, Error> {
-        let Opened { store, notes } = open_store(&settings.locations, Durability::Full)?;
+        let Opened { mut store, notes } = open_store(&settings.locations, Durability::Full)?;
+        store.listen(audit::listener(&settings.config));
         let keys = KeyFiles::new(PrivateFolder(settings.locations.key_folder().to_owned()));
         Ok(Arc::new(Self {
             keys,
@@ -309,6 +311,9 @@ impl Engine {
             Operation::MoveTo(request) => self.move_to(request, reporter).await,
             Operation::Adopt(reason) => self.adopt(reason).await,
             Operation::LeaveToCopy(reason) => self.leave_to_copy(reason).await,
+            Operation::Audit(request) => self.audit_page(request).await,
+            Operation::AuditHead => self.audit_head().await,
+            Operation::VerifyAudit(noted) => self.verify_audit(noted).await,
         }
     }
 
@@ -375,9 +380,14 @@ impl Engine {
             subject,
             detail,
             reason: reason.map(text::clean_and_mask).unwrap_or_default(),
-            who: serde_json::to_string(&self.who).unwrap_or_else(|_| "{}".into()),
+            who: who_as_json(&self.who),
         }
     }
+}
+
+/// Who acts, as the audit keeps it.
+fn who_as_json(who: &Who) -> String {
+    serde_json::to_string(who).unwrap_or_else(|_| "{}".into())
 }
 
 /// Reads config.toml.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::app::{Flow, Rotation};
+use crate::domain::audit::AuditFilter;
+use crate::domain::chain::Head;
 use crate::domain::name::{Address, ConnectionName, Environment, Target};
 use crate::engine::sensitive::Sensitive;
 
@@ -91,6 +93,13 @@ pub(crate) enum Operation {
     ExamineHosts,
     /// The hosts that a firewall has to let through. Answers [`super::Outcome::Hosts`].
     Hosts,
+    /// A page of audit rows, oldest first. Answers [`super::Outcome::AuditRows`].
+    Audit(AuditRequest),
+    /// The end of the audit chain. Answers [`super::Outcome::AuditHead`].
+    AuditHead,
+    /// Recompute the audit chain; it has to hold this head, where one was noted. Answers
+    /// [`super::Outcome::AuditVerified`].
+    VerifyAudit(Option<Head>),
 }
 
 impl Operation {
@@ -133,6 +142,9 @@ impl Operation {
             Self::Examine => "examine",
             Self::ExamineHosts => "examine_hosts",
             Self::Hosts => "hosts",
+            Self::Audit(_) => "audit",
+            Self::AuditHead => "audit_head",
+            Self::VerifyAudit(_) => "verify_audit",
         }
     }
 }
@@ -319,4 +331,13 @@ pub(crate) struct CreateKey {
     pub(crate) passphrase: Option<Sensitive>,
     /// Whether to make a second identity, shown once, for the safe.
     pub(crate) recovery: bool,
+}
+
+/// Which audit rows are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AuditRequest {
+    /// Which of all.
+    pub(crate) filter: AuditFilter,
+    /// Those after the row of this number; `None` asks for the first page.
+    pub(crate) after: Option<i64>,
 }
