@@ -44,11 +44,11 @@ pub(crate) async fn run(app: App, context: &Context) -> Done {
         }
         App::Guide { my_domain, sandbox } => guide(my_domain.as_deref(), sandbox, context),
         App::Test { name, wait } => test(name, wait, context).await,
-        App::Delete { name, confirm: confirmed } => {
+        App::Delete { name, confirm: confirmed, reason } => {
             let app = one(&name, context).await?;
             let what = "its client ID and its secret are removed here";
             confirm(&app.name, what, confirmed.as_deref(), context).await?;
-            context.ask(Operation::DeleteApp(app.name.clone())).await?;
+            context.ask(Operation::DeleteApp(app.name.clone()).because(reason)).await?;
             if context.output.json {
                 return context.output.object(&json!({ "schema": 1, "deleted": [app.name] }));
             }
@@ -58,11 +58,12 @@ pub(crate) async fn run(app: App, context: &Context) -> Done {
 }
 
 async fn add_apps(add: AppAdd, context: &Context) -> Done {
+    let reason = add.flags.fields.reason.clone();
     let requests = match add.from {
         Some(file) => bulk::app_requests(&file)?,
         None => vec![request(add.flags.name.unwrap_or_default(), add.flags.fields)?],
     };
-    let added = apps(Operation::AddApps(requests), context).await?;
+    let added = apps(Operation::AddApps(requests).because(reason), context).await?;
     if let [app] = added.as_slice() {
         print_one(app, context)?;
         context.output.say(

@@ -231,6 +231,9 @@ pub(crate) struct Setup {
     /// Give up the pending sign-in
     #[arg(long, conflicts_with_all = ["start", "finish"])]
     pub(crate) cancel: bool,
+    /// Why, for the audit
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
 }
 
 /// `orgkey reset`
@@ -268,6 +271,9 @@ pub(crate) struct Use {
     /// NAME/production or NAME/sandbox
     #[arg(value_name = "NAME/ENVIRONMENT", value_parser = address)]
     pub(crate) address: Address,
+    /// Why, for the audit
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
 }
 
 /// `orgkey delete`
@@ -343,6 +349,9 @@ pub(crate) enum App {
         /// The name once more; without a terminal there is no other way to confirm
         #[arg(long, value_name = "NAME")]
         confirm: Option<String>,
+        /// Why, for the audit
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
     },
 }
 
@@ -421,6 +430,9 @@ pub(crate) enum Key {
         /// Also make a recovery identity, printed once, for the safe
         #[arg(long)]
         recovery: bool,
+        /// Why, for the audit
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
     },
     /// Say how the sealing key is protected
     Status,
@@ -429,6 +441,9 @@ pub(crate) enum Key {
         /// Protect the key by the file's mode alone from now on
         #[arg(long)]
         no_passphrase: bool,
+        /// Why, for the audit
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
     },
     /// List or add those who can open the sealing key
     #[command(subcommand)]

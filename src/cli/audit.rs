@@ -1,6 +1,5 @@
 //! `audit`: the rows of the chain, its end, and its check.
 
-use std::collections::HashMap;
 use std::fmt::Write;
 
 use serde_json::{Value, json};
@@ -11,9 +10,8 @@ use crate::domain::text::clean;
 use crate::engine::operation::AuditRequest;
 use crate::engine::outcome::FailureDetail;
 use crate::engine::{Failure, Operation, Outcome, exit, now};
-use crate::platform::lifetime::name_of_user;
 use crate::platform::terminal;
-use crate::platform::who::Who;
+use crate::platform::who::UserNames;
 
 use super::args::{Audit, AuditCheck};
 use super::context::Context;
@@ -51,32 +49,28 @@ async fn rows(audit: Audit, context: &Context) -> Done {
     let width = terminal::stdout_is_terminal().then(terminal::stdout_size).flatten();
     let width = width.map(|(columns, _)| usize::from(columns));
     let mut list = context.output.json.then(|| context.output.begin_list("audit")).transpose()?;
-    let (mut after, mut names) = (None, Names::default());
+    let (mut after, mut names) = (None, UserNames::default());
     loop {
         let request = AuditRequest { filter: filter.clone(), after };
         let Outcome::AuditRows(page) = context.ask(Operation::Audit(request)).await? else {
             return Err(unexpected());
         };
-        let Some(last) = page.last() else { break };
-        after = Some(last.sequence);
-        match &mut list {
-            Some(list) => page.iter().try_for_each(|row| list.item(&row_json(row)))?,
-            None => {
-                let lines = page.iter().map(|row| row_lines(row, &mut names, width, audit.long));
-                let lines: String = lines.collect();
-                context.output.text(&lines)?;
-            }
+        let Some(end) = page.last() else { break };
+        after = Some(end.sequence);
+        if let Some(list) = &mut list {
+            page.iter().try_for_each(|row| list.item(&row_json(row)))?;
+        } else {
+            let lines = page.iter().map(|row| row_lines(row, &mut names, width, audit.long));
+            context.output.text(&lines.collect::<String>())?;
         }
     }
-    match list {
-        Some(list) => list.end(),
-        None => {
-            if after.is_none() {
-                context.output.say("no such row");
-            }
-            Ok(())
-        }
+    if let Some(list) = list {
+        return list.end();
     }
+    if after.is_none() {
+        context.output.say("no such row");
+    }
+    Ok(())
 }
 
 async fn head(context: &Context) -> Done {
@@ -100,57 +94,32 @@ fn row_json(row: &AuditRow) -> Value {
 }
 
 /// A row for people: time, event, subject, who, why; cut at the width of a terminal.
-fn row_lines(row: &AuditRow, names: &mut Names, width: Option<usize>, long: bool) -> String {
+fn row_lines(row: &AuditRow, names: &mut UserNames, width: Option<usize>, long: bool) -> String {
     let mut words = row.words();
     if let Some(count) = row.hand_outs() {
         let _ = write!(words, ", {count}");
     }
     let at = row.at.rfc3339().replace('T', " ");
-    let mut line = format!("{at}  {words:18}  {:16}  {}", row.subject, names.who(row));
+    let who = clean(&names.who(&row.who, row.hand_outs().is_some()));
+    let mut line = format!("{at}  {:18}  {:16}  {who}", clean(&words), clean(&row.subject));
     if !row.reason.is_empty() {
-        let _ = write!(line, "  {}", row.reason);
+        let _ = write!(line, "  {}", clean(&row.reason));
     }
     let is_wide = width.is_some_and(|width| width >= WIDE);
     if is_wide && !long && !row.detail.is_empty() {
-        let _ = write!(line, "  {}", row.detail);
+        let _ = write!(line, "  {}", clean(&row.detail));
     }
     let mut lines = cut(&line, width);
     if long && !row.detail.is_empty() {
-        lines.push_str(&cut(&format!("    {}", row.detail), width));
+        lines.push_str(&cut(&format!("    {}", clean(&row.detail)), width));
     }
     lines
 }
 
 fn cut(line: &str, width: Option<usize>) -> String {
-    let line = clean(line.trim_end());
-    let mut cut: String = line.chars().take(width.unwrap_or(usize::MAX)).collect();
+    let mut cut: String = line.trim_end().chars().take(width.unwrap_or(usize::MAX)).collect();
     cut.push('\n');
     cut
-}
-
-/// Names of users, each looked up once.
-#[derive(Default)]
-struct Names(HashMap<u32, String>);
-
-impl Names {
-    /// The person, and from where; of a hand-out the program too.
-    fn who(&mut self, row: &AuditRow) -> String {
-        let Ok(who) = serde_json::from_str::<Who>(&row.who) else { return "orgkey".to_owned() };
-        let named = |uid| name_of_user(uid).unwrap_or_else(|| format!("uid {uid}"));
-        let user = match &who.sudo_user {
-            Some(user) => user,
-            None => {
-                let uid = who.login_uid.unwrap_or(who.uid);
-                self.0.entry(uid).or_insert_with(|| named(uid))
-            }
-        };
-        let program = row.hand_outs().and(who.parent.as_deref());
-        [Some(user.as_str()), program, who.ssh_client.as_deref()]
-            .into_iter()
-            .flatten()
-            .collect::<Vec<_>>()
-            .join(" ")
-    }
 }
 
 fn show_verified(verified: &Verified, noted: bool, context: &Context) -> Done {

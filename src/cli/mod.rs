@@ -142,7 +142,7 @@ async fn perform(command: Command, context: &Context) -> Done {
         Command::Setup(setup) => setup::run(setup, context).await,
         Command::Test(test) => test::run(test, context).await,
         Command::Reset(reset) => edit::reset(reset, context).await,
-        Command::Use(place) => edit::put_in_use(place.address, context).await,
+        Command::Use(place) => edit::put_in_use(place, context).await,
         Command::List => read::list(context).await,
         Command::Show(named) => read::show(named, context).await,
         Command::Delete(delete) => edit::delete(delete, context).await,

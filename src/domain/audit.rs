@@ -78,6 +78,8 @@ pub(crate) enum AuditEvent {
     HeadMissing,
     /// Rows of hand-outs after the last durable row went with a crash of the machine.
     HandOutsLost,
+    /// The sealing key is protected otherwise from now on.
+    KeyProtected,
 }
 
 impl AuditEvent {
@@ -119,6 +121,7 @@ impl AuditEvent {
             Self::SegmentSealed => "segment_sealed",
             Self::HeadMissing => "head_missing",
             Self::HandOutsLost => "hand_outs_lost",
+            Self::KeyProtected => "key_protected",
         }
     }
 }

@@ -104,6 +104,8 @@ pub(crate) struct Engine {
     key: Arc<Mutex<Option<Arc<keyring::HeldKey>>>>,
     http: Arc<OnceLock<HttpClient>>,
     who: Who,
+    /// The admin's own words for the rows of one operation.
+    reason: Option<String>,
     /// Exchanges that were sent and are not durable yet.
     exchanges: watch::Sender<usize>,
     /// Whether an answer was, at any time, in this process's memory alone.
@@ -158,6 +160,7 @@ impl Engine {
             key: Arc::default(),
             http: Arc::default(),
             who: who_is_here(),
+            reason: None,
             exchanges: watch::channel(0).0,
             only_in_memory: watch::channel(false).0,
             notes: Mutex::new(notes),
@@ -184,6 +187,7 @@ impl Engine {
             key: Arc::clone(&self.key),
             http: Arc::clone(&self.http),
             who: self.who.clone(),
+            reason: self.reason.clone(),
             exchanges: self.exchanges.clone(),
             only_in_memory: self.only_in_memory.clone(),
             notes: Mutex::default(),
@@ -314,12 +318,16 @@ impl Engine {
             Operation::Audit(request) => self.audit_page(request).await,
             Operation::AuditHead => self.audit_head().await,
             Operation::VerifyAudit(noted) => self.verify_audit(noted).await,
+            Operation::WithReason(reason, operation) => {
+                let engine = Arc::new(Self { reason: Some(reason), ..self.share() });
+                Box::pin(engine.perform(*operation, reporter)).await
+            }
         }
     }
 
     async fn history(&self, selection: &Selection) -> Result<Outcome, Error> {
-        let id = self.select(selection, PlainName::InUse).await?.id;
-        Ok(Outcome::History(self.store.call(move |store| store.checks(id)).await?))
+        let row = self.select(selection, PlainName::InUse).await?;
+        audit::history(&self.store, row.id, row.credential.address.to_string()).await
     }
 
     /// Finds the credential that is meant.
@@ -379,7 +387,7 @@ impl Engine {
             event,
             subject,
             detail,
-            reason: reason.map(text::clean_and_mask).unwrap_or_default(),
+            reason: reason.or(self.reason.as_deref()).map(text::clean_and_mask).unwrap_or_default(),
             who: who_as_json(&self.who),
         }
     }

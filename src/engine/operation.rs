@@ -100,9 +100,28 @@ pub(crate) enum Operation {
     /// Recompute the audit chain; it has to hold this head, where one was noted. Answers
     /// [`super::Outcome::AuditVerified`].
     VerifyAudit(Option<Head>),
+    /// The operation, with the admin's own words for each audit row that it writes. Answers what it
+    /// answers.
+    WithReason(String, Box<Operation>),
 }
 
 impl Operation {
+    /// The same with a reason for the audit, where there is one.
+    pub(crate) fn because(self, reason: Option<String>) -> Self {
+        match reason {
+            Some(reason) => Self::WithReason(reason, Box::new(self)),
+            None => self,
+        }
+    }
+
+    /// What is asked for, without the reason.
+    pub(crate) fn bare(&self) -> &Self {
+        match self {
+            Self::WithReason(_, operation) => operation.bare(),
+            other => other,
+        }
+    }
+
     /// Its name, for the log: what it carries stays out.
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -145,6 +164,7 @@ impl Operation {
             Self::Audit(_) => "audit",
             Self::AuditHead => "audit_head",
             Self::VerifyAudit(_) => "verify_audit",
+            Self::WithReason(_, operation) => operation.name(),
         }
     }
 }

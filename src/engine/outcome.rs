@@ -27,8 +27,8 @@ pub(crate) enum Outcome {
     Index(Packed),
     /// One credential as it stands now.
     Credential(Box<Credential>),
-    /// Checks, newest first.
-    History(Vec<Check>),
+    /// What happened to a credential, newest first.
+    History(Vec<HistoryEntry>),
     /// What was deleted.
     Deleted(Vec<DeleteReceipt>),
     /// A set-up is pending.
@@ -69,6 +69,30 @@ pub(crate) enum Outcome {
     AuditHead(Head),
     /// How the check of the audit chain went.
     AuditVerified(Verified),
+}
+
+/// Something that happened to a credential.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum HistoryEntry {
+    /// An access test, a refresh or a sign-in, and how it went.
+    Check(Check),
+    /// A row of the audit.
+    Audit {
+        /// The row.
+        row: AuditRow,
+        /// Who it was, in words.
+        who: String,
+    },
+}
+
+impl HistoryEntry {
+    /// When.
+    pub(crate) fn at(&self) -> UnixMillis {
+        match self {
+            Self::Check(check) => check.at,
+            Self::Audit { row, .. } => row.at,
+        }
+    }
 }
 
 /// What is going on, told before the final answer.

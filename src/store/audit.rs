@@ -88,9 +88,9 @@ pub(super) fn note_standing(
 ) -> Result<(), Error> {
     let (event, detail) = match head_file.standing(transaction)? {
         Standing::Whole => return Ok(()),
-        Standing::LostAtCrash(last, lost) => (
+        Standing::LostAtCrash(end, lost) => (
             AuditEvent::HandOutsLost,
-            format!("rows {} to {lost}, which were not synced yet", last + 1),
+            format!("rows {} to {lost}, which were not synced yet", end + 1),
         ),
         Standing::Cut(last) => {
             (AuditEvent::HeadMissing, format!("the rows after {last} were cut off"))

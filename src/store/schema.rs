@@ -16,7 +16,7 @@ const MIGRATIONS: [&str; 3] = [
 
 /// Brings the tables to the newest version, in one transaction, and reads the store's ID.
 ///
-/// Of an older store a copy is kept beside it first, `orgkey.db.version-2`.
+/// Of an older store a copy is kept beside it first, e.g. `orgkey.db.version-2`.
 pub(super) fn migrate(
     connection: &mut Connection,
     host_mark: impl FnOnce() -> String,

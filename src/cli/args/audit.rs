@@ -18,7 +18,7 @@ pub(crate) struct Audit {
     /// Of this NAME, NAME/production, NAME/sandbox, or app alone
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// Of this event alone, e.g. refreshed, handed_out, token_promoted
+    /// Of this event alone, e.g. refreshed, revoked, "handed out"
     #[arg(long, value_name = "WORD", value_parser = event)]
     pub(crate) event: Option<String>,
     /// Only the newest N rows

@@ -76,69 +76,66 @@ fn a_chain_that_nobody_touched_is_whole() {
     assert_eq!(first_wrong(&store, Some(Head::EMPTY)), None);
 }
 
+/// What is done to the rows 1 to 6, and the first row that is wrong then.
+const EDITS: &[(&str, &str, Wrong, i64)] = &[
+    ("a time", "UPDATE audit SET at = at + 1 WHERE sequence = 3", Wrong::Edited, 3),
+    ("an event", "UPDATE audit SET event = 'x' WHERE sequence = 1", Wrong::Edited, 1),
+    ("a subject", "UPDATE audit SET subject = 'x' WHERE sequence = 6", Wrong::Edited, 6),
+    ("a detail", "UPDATE audit SET detail = 'x' WHERE sequence = 4", Wrong::Edited, 4),
+    ("a reason", "UPDATE audit SET reason = 'x' WHERE sequence = 2", Wrong::Edited, 2),
+    ("who", "UPDATE audit SET who = '[]' WHERE sequence = 5", Wrong::Edited, 5),
+    ("no text", "UPDATE audit SET who = CAST(x'ff' AS TEXT) WHERE sequence = 5", Wrong::Edited, 5),
+    ("a hash", "UPDATE audit SET hash = zeroblob(32) WHERE sequence = 4", Wrong::Edited, 4),
+    ("a link", "UPDATE audit SET previous = zeroblob(32) WHERE sequence = 4", Wrong::Edited, 4),
+    ("first removed", "DELETE FROM audit WHERE sequence = 1", Wrong::Removed, 1),
+    ("one removed", "DELETE FROM audit WHERE sequence = 3", Wrong::Removed, 3),
+    ("two removed", "DELETE FROM audit WHERE sequence IN (3, 4)", Wrong::Removed, 3),
+    ("last removed", "DELETE FROM audit WHERE sequence = 6", Wrong::Cut, 6),
+    ("all removed", "DELETE FROM audit", Wrong::Cut, 1),
+    ("a new number", "UPDATE audit SET sequence = 9 WHERE sequence = 6", Wrong::Edited, 6),
+    (
+        "removed, and the others moved up",
+        "DELETE FROM audit WHERE sequence = 3;
+         UPDATE audit SET sequence = -sequence WHERE sequence > 3;
+         UPDATE audit SET sequence = -sequence - 1 WHERE sequence < 0;",
+        Wrong::Edited,
+        2,
+    ),
+    (
+        "the first removed, and the others moved up",
+        "DELETE FROM audit WHERE sequence = 1; UPDATE audit SET sequence = sequence - 1;",
+        Wrong::Removed,
+        1,
+    ),
+    (
+        "two swapped",
+        "UPDATE audit SET sequence = 99 WHERE sequence = 3;
+         UPDATE audit SET sequence = 3 WHERE sequence = 4;
+         UPDATE audit SET sequence = 4 WHERE sequence = 99;",
+        Wrong::Reordered,
+        3,
+    ),
+    (
+        "a copy put in",
+        "UPDATE audit SET sequence = -sequence WHERE sequence > 3;
+         UPDATE audit SET sequence = -sequence + 1 WHERE sequence < 0;
+         INSERT INTO audit SELECT 4, at, event, subject, detail, reason, who, previous, hash
+           FROM audit WHERE sequence = 2;",
+        Wrong::Reordered,
+        4,
+    ),
+    (
+        "before the first",
+        "INSERT INTO audit SELECT 0, at, event, subject, detail, reason, who, previous, hash
+           FROM audit WHERE sequence = 2;",
+        Wrong::Inserted,
+        0,
+    ),
+];
+
 #[test]
 fn each_edit_is_found_with_the_first_row_that_is_wrong() {
-    let renumber = "UPDATE audit SET sequence = -sequence WHERE sequence > 3;
-        UPDATE audit SET sequence = -sequence - 1 WHERE sequence < 0;";
-    let table: &[(&str, &str, Wrong, i64)] = &[
-        ("a time", "UPDATE audit SET at = at + 1 WHERE sequence = 3", Wrong::Edited, 3),
-        ("an event", "UPDATE audit SET event = 'x' WHERE sequence = 1", Wrong::Edited, 1),
-        ("a subject", "UPDATE audit SET subject = 'x' WHERE sequence = 6", Wrong::Edited, 6),
-        ("a detail", "UPDATE audit SET detail = 'x' WHERE sequence = 4", Wrong::Edited, 4),
-        ("a reason", "UPDATE audit SET reason = 'x' WHERE sequence = 2", Wrong::Edited, 2),
-        ("who", "UPDATE audit SET who = '[]' WHERE sequence = 5", Wrong::Edited, 5),
-        (
-            "no text",
-            "UPDATE audit SET who = CAST(x'ff' AS TEXT) WHERE sequence = 5",
-            Wrong::Edited,
-            5,
-        ),
-        ("a hash", "UPDATE audit SET hash = zeroblob(32) WHERE sequence = 4", Wrong::Edited, 4),
-        ("a link", "UPDATE audit SET previous = zeroblob(32) WHERE sequence = 4", Wrong::Edited, 4),
-        ("first removed", "DELETE FROM audit WHERE sequence = 1", Wrong::Removed, 1),
-        ("one removed", "DELETE FROM audit WHERE sequence = 3", Wrong::Removed, 3),
-        ("two removed", "DELETE FROM audit WHERE sequence IN (3, 4)", Wrong::Removed, 3),
-        ("last removed", "DELETE FROM audit WHERE sequence = 6", Wrong::Cut, 6),
-        ("all removed", "DELETE FROM audit", Wrong::Cut, 1),
-        ("a new number", "UPDATE audit SET sequence = 9 WHERE sequence = 6", Wrong::Edited, 6),
-        (
-            "removed, and the others moved up",
-            &format!("DELETE FROM audit WHERE sequence = 3; {renumber}"),
-            Wrong::Edited,
-            2,
-        ),
-        (
-            "the first removed, and the others moved up",
-            "DELETE FROM audit WHERE sequence = 1; UPDATE audit SET sequence = sequence - 1;",
-            Wrong::Removed,
-            1,
-        ),
-        (
-            "two swapped",
-            "UPDATE audit SET sequence = 99 WHERE sequence = 3;
-             UPDATE audit SET sequence = 3 WHERE sequence = 4;
-             UPDATE audit SET sequence = 4 WHERE sequence = 99;",
-            Wrong::Reordered,
-            3,
-        ),
-        (
-            "a copy put in",
-            "UPDATE audit SET sequence = -sequence WHERE sequence > 3;
-             UPDATE audit SET sequence = -sequence + 1 WHERE sequence < 0;
-             INSERT INTO audit SELECT 4, at, event, subject, detail, reason, who, previous, hash
-               FROM audit WHERE sequence = 2;",
-            Wrong::Reordered,
-            4,
-        ),
-        (
-            "before the first",
-            "INSERT INTO audit SELECT 0, at, event, subject, detail, reason, who, previous, hash
-               FROM audit WHERE sequence = 2;",
-            Wrong::Inserted,
-            0,
-        ),
-    ];
-    for (what, edit, wrong, sequence) in table {
+    for (what, edit, wrong, sequence) in EDITS {
         let folder = tempfile::tempdir().unwrap();
         let store = six(&folder);
         store.connection.execute_batch(edit).unwrap();
@@ -285,11 +282,11 @@ fn rows_of_hand_outs_that_a_crash_took_are_told_from_a_cut() {
         let text = std::fs::read_to_string(folder.path().join("audit.head")).unwrap();
         let remembered = Remembered::parse(&text).unwrap();
         assert_eq!((remembered.durable.sequence, remembered.last.sequence), (1, 3));
-        store.connection.execute(delete, []).unwrap();
+        store.connection.execute_batch(delete).unwrap();
         drop(store);
         (counting(&folder, boot), row, folder)
     };
-    let lost = "DELETE FROM audit WHERE sequence > 2";
+    let lost = "DELETE FROM audit WHERE sequence > 2; DELETE FROM hand_out";
     let (store, _row, _kept) = scene(lost, first);
     assert_eq!(first_wrong(&store, None), Some((Wrong::Cut, 3)), "the machine was not restarted");
     let (mut store, row, _folder) = scene(lost, second);

@@ -31,12 +31,11 @@ use jiff::tz::TimeZone;
 use crate::config::settings::TerminalUse;
 use crate::domain::app::App;
 use crate::domain::copy::CopyStanding;
-use crate::domain::credential::Check;
 use crate::domain::host::{HostPolicy, LoginUrl};
 use crate::domain::lifetime::Lifetime;
 use crate::domain::name::Address;
 use crate::domain::time::UnixMillis;
-use crate::engine::outcome::{AppReport, KeyProtection, KeyReport, WrongAccount};
+use crate::engine::outcome::{AppReport, HistoryEntry, KeyProtection, KeyReport, WrongAccount};
 use crate::engine::{Event, Operation};
 use crate::tui::DemoAccount;
 use crate::tui::effect::Effect;
@@ -75,8 +74,8 @@ pub(crate) enum Screen {
     Copied(CopiedDialog),
     /// All there is to know of a credential.
     Details(Address, usize),
-    /// The checks of a credential; `None` until the engine answered.
-    History(Address, Option<Vec<Check>>, usize),
+    /// What happened to a credential; `None` until the engine answered.
+    History(Address, Option<Vec<HistoryEntry>>, usize),
     /// The apps.
     Apps(AppsScreen),
     /// The form of an app.
