@@ -4,7 +4,7 @@ use crate::config::settings::Config;
 use crate::domain::audit::{AuditEvent, AuditRow};
 use crate::domain::chain::Head;
 use crate::domain::record::RecordId;
-use crate::domain::text::clean;
+use crate::domain::text::is_unprintable;
 use crate::engine::error::Error;
 use crate::engine::operation::AuditRequest;
 use crate::engine::outcome::HistoryEntry;
@@ -23,9 +23,10 @@ pub(super) fn listener(config: &Config) -> Option<Listener> {
 /// One line: the number and the hash let it be compared with the chain.
 fn line(row: &AuditRow) -> String {
     let AuditRow { sequence, event, subject, detail, reason, who, hash, .. } = row;
-    clean(&format!(
-        "audit {sequence} {event} {subject} detail={detail:?} reason={reason:?} who={who} hash={hash}"
-    ))
+    let line = format!(
+        "audit {sequence} {event} {subject} hash={hash} detail={detail:?} reason={reason:?} who={who}"
+    );
+    line.chars().map(|c| if is_unprintable(c) { '\u{fffd}' } else { c }).collect()
 }
 
 fn severity(row: &AuditRow) -> Severity {
