@@ -4,6 +4,7 @@
 mod audit;
 mod backup;
 mod many;
+mod report;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -14,6 +15,7 @@ use crate::domain::time::parse_span;
 pub(crate) use audit::{Audit, AuditCheck};
 pub(crate) use backup::{Adopt, Backup, Move, Restore};
 pub(crate) use many::Many;
+pub(crate) use report::{Format, Report};
 
 /// OAuth credential console for Salesforce orgs
 ///
@@ -97,6 +99,11 @@ pub(crate) enum Command {
     ///
     /// Each row has the hash of the row before it. Times are UTC.
     Audit(Audit),
+    /// Write what an auditor asks for of a span of time
+    ///
+    /// Credentials, set-ups with the proof that the old token is dead, events, tests, hand-outs by
+    /// program, exceptions, and the head of the audit chain at both ends.
+    Report(Report),
     /// Hold the opened key and do every exchange, in a process that outlives the terminal
     ///
     /// The dashboard and unlock start one in the background; by itself this command runs it in the

@@ -19,6 +19,7 @@ mod log;
 mod many;
 mod output;
 mod read;
+mod report;
 mod setup;
 mod signals;
 mod simulate;
@@ -152,6 +153,7 @@ async fn perform(command: Command, context: &Context) -> Done {
         Command::Move(request) => backup::move_away(request, context).await,
         Command::Backup(request) => backup::backup(request, context).await,
         Command::Audit(audit) => audit::run(audit, context).await,
+        Command::Report(report) => report::run(report, context).await,
         // These need no engine, or bring their own.
         Command::Token(_)
         | Command::Agent(_)

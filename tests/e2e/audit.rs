@@ -1,8 +1,7 @@
 //! The audit as an auditor sees it: through crashes, restores and edits behind its back.
 
 use std::os::unix::net::UnixDatagram;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -83,26 +82,33 @@ fn a_token_syncs_nothing_whether_or_not_a_minute_is_over() {
 
 #[test]
 fn hand_outs_survive_kills_and_the_chain_with_them() {
+    if !installed(&["strace"], "kills at the system calls of a token") {
+        return;
+    }
     let (_simulator, home) = ready();
-    let mut shown = 0;
-    for number in 0..200_u64 {
-        if number % 40 == 20 {
+    let (mut shown, mut killed) = (0, 0);
+    let calls = ["pwrite64", "fcntl", "openat", "close", "write", "read"];
+    for number in 0..200_u32 {
+        if number % 4 == 0 {
             a_minute_later(&home);
         }
-        let mut child = home
-            .command(&["token", "acme"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        // Killed anywhere between its start and its end.
-        std::thread::sleep(Duration::from_micros((number % 50) * 400));
-        let _ = child.kill();
-        let output = child.wait_with_output().unwrap();
-        shown += u64::from(!output.stdout.is_empty());
+        let call = calls[number as usize % calls.len()];
+        let blow = format!("inject={call}:signal=KILL:when={}", 1 + number / 6);
+        let command = home.command(&["token", "acme"]);
+        let mut traced = Command::new("strace");
+        traced.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &blow]);
+        traced.arg(command.get_program()).args(command.get_args()).env_clear();
+        for (name, value) in command.get_envs() {
+            traced.env(name, value.unwrap_or_default());
+        }
+        let ended = run(traced, "");
+        shown += u64::from(!ended.stdout.is_empty());
+        killed += u64::from(ended.stdout.is_empty());
     }
+    assert!(shown > 20 && killed > 20, "{shown} were shown, {killed} killed before");
     let counted = handed_out(&home);
     assert!(counted >= shown, "{shown} were shown and {counted} are recorded");
+    assert!(counted <= 200, "{counted}");
     let verified = verified(&home);
     assert_eq!((&verified["whole"], &verified["head_remembered"]), (&true.into(), &true.into()));
 }
@@ -232,4 +238,41 @@ fn many_rows_are_printed_in_little_memory() {
     assert_eq!(printed.lines().count(), 100_000);
     let newest = home.orgkey(&["audit", "--limit", "2"]).ok().stdout;
     assert_eq!(newest.lines().count(), 2);
+}
+
+#[test]
+fn a_report_proves_that_a_replaced_token_is_dead() {
+    let (simulator, home) = ready();
+    home.orgkey(&["reset", "acme", "--tag", "eu"]).ok();
+    home.set_up(&simulator, "acme", ANA).ok();
+    home.orgkey(&["token", "acme"]).ok();
+    home.orgkey(&["token", "acme"]).ok();
+    home.set_up(&simulator, "acme", "ben@acme.example").expect(6);
+    let report = |more: &[&str]| -> Value {
+        let printed = home.orgkey(&[&["report", "--from", "1d", "--json"], more].concat()).ok();
+        printed.json()["report"].clone()
+    };
+    let all = report(&[]);
+    let set_ups = all["set_ups"].as_array().unwrap();
+    assert_eq!(set_ups.len(), 2, "{all:#}");
+    assert_eq!(set_ups[0]["old_token"], "there was none");
+    let end = set_ups[1]["old_token"].as_str().unwrap();
+    assert!(end.starts_with("revoked at Salesforce (confirmed)"), "{end}");
+    let number = end.rsplit(' ').next().unwrap();
+    let revoked = rows(&home, &["--event", "revoked"]);
+    assert!(revoked.iter().any(|row| row["sequence"].to_string() == number), "{end}");
+    let counts: Vec<&Value> =
+        all["hand_outs"].as_array().unwrap().iter().map(|row| &row["count"]).collect();
+    assert_eq!(counts, ["2"]);
+    let exceptions = all["exceptions"].as_array().unwrap();
+    let events: Vec<&Value> = exceptions.iter().map(|row| &row["event"]).collect();
+    assert_eq!(events, ["wrong_account"], "a debt that was paid is none: {all:#}");
+    assert_eq!(report(&["--tag", "eu"])["set_ups"], all["set_ups"]);
+    let other = report(&["--tag", "us"]);
+    assert_eq!(
+        (&other["inventory"], &other["set_ups"]),
+        (&Value::Array(vec![]), &Value::Array(vec![]))
+    );
+    let head = home.orgkey(&["audit", "head"]).ok().stdout;
+    assert_eq!(all["heads"]["to"], head.trim());
 }

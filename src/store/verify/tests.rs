@@ -292,6 +292,7 @@ fn rows_of_hand_outs_that_a_crash_took_are_told_from_a_cut() {
     let (mut store, row, _folder) = scene(lost, second);
     assert_eq!(first_wrong(&store, None), None, "a crash takes what was not synced");
     hand_out(&mut store, &row, 900_000);
+    hand_out(&mut store, &row, 1_000_000);
     let verified = store.verify_audit(None).unwrap();
     assert_eq!((verified.broken, verified.crashes), (None, 1));
     let rows = store.audit_page(&crate::domain::audit::AuditFilter::default(), Some(2)).unwrap();
