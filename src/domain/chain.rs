@@ -4,11 +4,12 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::domain::record::RecordId;
 
 /// Length of the file of the remembered head: always the same, so that it is written in place.
-const FILE_LENGTH: usize = 384;
+pub(crate) const FILE_LENGTH: usize = 384;
 
 /// First line of that file.
 const FILE_TITLE: &str = "orgkey audit head 1";
@@ -50,6 +51,11 @@ impl fmt::Display for Head {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}:{}", self.sequence, hex(&self.hash))
     }
+}
+
+/// What tells a file that is read while it is written.
+fn check_of(text: &str) -> String {
+    hex(Sha256::digest(text).get(..8).unwrap_or_default())
 }
 
 /// Bytes in hexadecimal.
@@ -103,12 +109,15 @@ impl Remembered {
             "{FILE_TITLE}\nstore {store}\ndurable {durable}\nlast {last}\nboot {}\n",
             boot.trim()
         );
+        let text = format!("{text}check {}\n", check_of(&text));
         format!("{text:width$}\n", width = FILE_LENGTH - 1)
     }
 
-    /// Reads it again; `None` where it is not one.
+    /// Reads it again; `None` where it is not one, or where it is being written just now.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let mut lines = text.lines();
+        let (said, check) = text.trim_end().rsplit_once("check ")?;
+        (check == check_of(said)).then_some(())?;
+        let mut lines = said.lines();
         (lines.next()? == FILE_TITLE).then_some(())?;
         let mut value = |name: &str| {
             let line = lines.next()?.strip_prefix(name)?;
@@ -232,12 +241,15 @@ mod tests {
                 boot: "0f8fad5b-d9cb-469f-a165-70867728950e".into(),
             },
         ];
-        for remembered in all {
+        for remembered in all.clone() {
             let text = remembered.to_text();
             assert_eq!(text.len(), FILE_LENGTH, "{text}");
             assert_eq!(Remembered::parse(&text), Some(remembered));
         }
-        assert_eq!(Remembered::parse("orgkey audit head 1\nstore"), None);
-        assert_eq!(Remembered::parse(""), None);
+        let text = all[1].to_text();
+        for cut in 0..text.trim_end().len() {
+            assert_eq!(Remembered::parse(&text[..cut]), None, "{cut}");
+        }
+        assert_eq!(Remembered::parse(&text.replacen("durable 9", "durable 8", 1)), None);
     }
 }

@@ -259,9 +259,6 @@ pub(crate) fn set_damaged_aside(settings: &Settings) -> Result<String, Failure> 
     let renamed = rename("").and_then(|kept| {
         rename("-wal")?;
         rename("-shm")?;
-        // What is remembered of its chain goes with it: it tells nothing of what comes instead.
-        let head = store::head_file(&path);
-        rename_durably(&head, &free_name(&head, ".damaged"))?;
         Ok(kept)
     });
     let kept = renamed.map_err(|error| Failure::from(Error::from(error)))?;

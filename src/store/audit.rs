@@ -86,7 +86,9 @@ pub(super) fn note_standing(
     transaction: &Transaction<'_>,
     head_file: &HeadFile,
 ) -> Result<(), Error> {
-    let (event, detail) = match head_file.standing(transaction)? {
+    // Nobody else can commit meanwhile.
+    let remembered = head_file.read(transaction)?;
+    let (event, detail) = match head_file.standing(transaction, remembered.as_ref())? {
         Standing::Whole => return Ok(()),
         Standing::LostAtCrash(end, lost) => (
             AuditEvent::HandOutsLost,

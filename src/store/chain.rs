@@ -6,14 +6,14 @@
 //! durable head was cut; one that ends between the durable and the last head lost rows of hand-outs,
 //! which is no cut where the machine was started anew since.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{Durability, Error, schema};
-use crate::domain::chain::{Head, Remembered, Standing};
+use crate::domain::chain::{FILE_LENGTH, Head, Remembered, Standing};
 
 /// Name of the file beside the store.
 const FILE: &str = "audit.head";
@@ -29,7 +29,7 @@ pub(super) struct HeadFile {
 impl HeadFile {
     /// The one that belongs to a store.
     pub(super) fn beside(store: &Path, durability: Durability) -> Self {
-        Self { path: head_file(store), durability, boot: || None }
+        Self { path: store.with_file_name(FILE), durability, boot: || None }
     }
 
     /// Who tells which boot this is.
@@ -39,7 +39,10 @@ impl HeadFile {
 
     /// What is remembered, of whichever store. What is no head says nothing.
     pub(super) fn read_any(&self) -> Option<Remembered> {
-        Remembered::parse(&fs::read_to_string(&self.path).ok()?)
+        // It has one length, so that one call reads it: a hand-out looks at it once a minute.
+        let mut text = [0; FILE_LENGTH];
+        let length = File::open(&self.path).and_then(|file| file.read_at(&mut text, 0)).ok()?;
+        Remembered::parse(std::str::from_utf8(text.get(..length)?).ok()?)
     }
 
     /// What is remembered of this store.
@@ -74,9 +77,14 @@ impl HeadFile {
         Ok(())
     }
 
-    /// How the chain stands to what is remembered of it.
-    pub(super) fn standing(&self, connection: &Connection) -> Result<Standing, Error> {
-        let Some(remembered) = self.read(connection)? else { return Ok(Standing::Whole) };
+    /// How the chain stands to what was remembered of it. That is to be read before the chain: what
+    /// others commit meanwhile is remembered, too.
+    pub(super) fn standing(
+        &self,
+        connection: &Connection,
+        remembered: Option<&Remembered>,
+    ) -> Result<Standing, Error> {
+        let Some(remembered) = remembered else { return Ok(Standing::Whole) };
         if holds(connection, remembered.last)? {
             return Ok(Standing::Whole);
         }
@@ -99,11 +107,6 @@ impl HeadFile {
             Standing::Rewritten(remembered.last.sequence)
         })
     }
-}
-
-/// The file that belongs to a store.
-pub(crate) fn head_file(store: &Path) -> PathBuf {
-    store.with_file_name(FILE)
 }
 
 /// The last row.

@@ -36,7 +36,6 @@ pub(crate) use app::{NewApp, SealedSecret};
 pub(crate) use audit::Listener;
 pub(crate) use authorization::AuthorizationRow;
 pub(crate) use backup::{BackupContent, BackupNote, read_backup, write_backup};
-pub(crate) use chain::head_file;
 pub(crate) use copy::SpentSet;
 pub(crate) use credential::{CredentialEdit, CredentialRow, NewCredential};
 pub(crate) use exchange::{IntentOperation, IntentRow};

@@ -12,7 +12,7 @@ use super::audit::append;
 use super::{Error, RecordId, Store, backup, damaged};
 use crate::domain::app::Rotation;
 use crate::domain::audit::AuditEntry;
-use crate::domain::chain::Remembered;
+use crate::domain::chain::{Head, Remembered};
 use crate::domain::copy::{CopyQuestion, CopySign};
 
 /// How a backup is to be restored.
@@ -152,6 +152,11 @@ impl Store {
     ) -> Result<Restored, Error> {
         // What was handed out until now is kept with what was here, in its chain.
         self.fold_hand_outs()?;
+        let head = super::chain::head(&self.connection)?;
+        if head != Head::EMPTY {
+            // The row that joins both chains names this one.
+            self.head_file.write(&self.connection, head)?;
+        }
         let remembered = self.head_file.read_any();
         let copy = path_text(&restore.copy)?;
         self.connection.execute("ATTACH ?1 AS copy", [copy])?;

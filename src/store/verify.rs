@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::audit::segment_detail;
-use super::chain::{HeadFile, head, holds};
+use super::chain::{head, holds};
 use super::hand_out::open_records;
 use super::{Error, Store};
 use crate::domain::audit::{AuditEvent, row_hash};
@@ -51,14 +51,16 @@ impl Store {
     /// heads that were noted elsewhere. Rows are read one at a time.
     pub(crate) fn verify_audit(&self, noted: Option<Head>) -> Result<Verified, Error> {
         self.refuse_gone()?;
+        let remembered = self.head_file.read(&self.connection)?;
         // One state of the store, whatever others write meanwhile.
         let transaction = self.connection.unchecked_transaction()?;
         let mut verified = recompute(&transaction)?;
         let (open, edited) = open_records(&transaction)?;
         verified.open = open;
-        verified.remembered = self.head_file.read(&transaction)?.is_some();
+        verified.remembered = remembered.is_some();
         if verified.broken.is_none() {
-            verified.broken = at_the_end(&transaction, &self.head_file, noted)?
+            let standing = self.head_file.standing(&transaction, remembered.as_ref())?;
+            verified.broken = at_the_end(&transaction, standing, noted)?
                 .or_else(|| edited.map(|which| edited_record(&which)));
         }
         Ok(verified)
@@ -201,10 +203,10 @@ fn said_wrong(row: &RawRow, before: Head, segment: i64) -> Option<Break> {
 /// The end of the chain, and the heads that it has to hold.
 fn at_the_end(
     connection: &Connection,
-    head_file: &HeadFile,
+    standing: Standing,
     noted: Option<Head>,
 ) -> Result<Option<Break>, Error> {
-    match head_file.standing(connection)? {
+    match standing {
         Standing::Whole | Standing::LostAtCrash(..) => {}
         Standing::Cut(last) => {
             let words = format!("the chain ends with row {last}; the rows after it were cut off");

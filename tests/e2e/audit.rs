@@ -258,9 +258,9 @@ fn a_report_proves_that_a_replaced_token_is_dead() {
     assert_eq!(set_ups[0]["old_token"], "there was none");
     let end = set_ups[1]["old_token"].as_str().unwrap();
     assert!(end.starts_with("revoked at Salesforce (confirmed)"), "{end}");
-    let number = end.rsplit(' ').next().unwrap();
+    let number: i64 = end.rsplit(' ').next().unwrap().parse().unwrap();
     let revoked = rows(&home, &["--event", "revoked"]);
-    assert!(revoked.iter().any(|row| row["sequence"].to_string() == number), "{end}");
+    assert!(revoked.iter().any(|row| row["sequence"] == number), "{end}");
     let counts: Vec<&Value> =
         all["hand_outs"].as_array().unwrap().iter().map(|row| &row["count"]).collect();
     assert_eq!(counts, ["2"]);

@@ -311,8 +311,9 @@ fn a_lagging_head_and_a_foreign_one_are_normal() {
     store.record(&entry(7)).unwrap();
     std::fs::write(&file, &old).unwrap();
     assert_eq!(first_wrong(&store, None), None, "it was written before the last row");
-    let foreign = old.replace(&store.store_id().to_string(), &"0".repeat(32));
-    std::fs::write(&file, foreign).unwrap();
+    let mut foreign = Remembered::parse(&old).unwrap();
+    foreign.store = "0".repeat(32);
+    std::fs::write(&file, foreign.to_text()).unwrap();
     store.connection.execute("DELETE FROM audit WHERE sequence > 2", []).unwrap();
     let verified = store.verify_audit(None).unwrap();
     assert_eq!((verified.broken, verified.remembered), (None, false), "of another store");
