@@ -7,11 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use crate::domain::audit::{AuditEvent, AuditFilter, AuditRow};
+use crate::domain::audit::{AuditEvent, AuditFilter, AuditRow, HistoryEntry};
 use crate::domain::credential::{CheckKind, Credential};
 use crate::domain::time::UnixMillis;
 use crate::engine::operation::AuditRequest;
-use crate::engine::outcome::HistoryEntry;
 use crate::engine::{Operation, Outcome, Selection, now};
 use crate::platform::who::{UserNames, Who};
 

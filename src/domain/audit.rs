@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::domain::credential::Check;
 use crate::domain::time::UnixMillis;
 
 /// What changed. Closed, so that a report can count on the words.
@@ -197,6 +198,30 @@ impl AuditRow {
             .iter()
             .any(|event| event.as_str() == self.event);
         is_hand_out.then(|| self.detail.split(' ').next()?.parse().ok()).flatten()
+    }
+}
+
+/// Something that happened to a credential.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum HistoryEntry {
+    /// An access test, a refresh or a sign-in, and how it went.
+    Check(Check),
+    /// A row of the audit.
+    Audit {
+        /// The row.
+        row: AuditRow,
+        /// Who it was, in words.
+        who: String,
+    },
+}
+
+impl HistoryEntry {
+    /// When.
+    pub(crate) fn at(&self) -> UnixMillis {
+        match self {
+            Self::Check(check) => check.at,
+            Self::Audit { row, .. } => row.at,
+        }
     }
 }
 

@@ -1,13 +1,12 @@
 //! The audit chain: its rows, its end, its check, and who else is told of it.
 
 use crate::config::settings::Config;
-use crate::domain::audit::{AuditEvent, AuditRow};
+use crate::domain::audit::{AuditEvent, AuditRow, HistoryEntry};
 use crate::domain::chain::Head;
 use crate::domain::record::RecordId;
 use crate::domain::text::is_unprintable;
 use crate::engine::error::Error;
 use crate::engine::operation::AuditRequest;
-use crate::engine::outcome::HistoryEntry;
 use crate::engine::{Engine, Outcome};
 use crate::platform::syslog::{Severity, Syslog};
 use crate::platform::who::UserNames;
@@ -107,10 +106,16 @@ impl Engine {
     }
 }
 
-/// Takes what is counted into the chain. A store that can't be written is read as it is.
+/// Takes what is counted into the chain. A store that can't be written, or not just now, is read as
+/// it is.
 fn fold(store: &mut Store) -> Result<(), store::Error> {
     match store.fold_hand_outs() {
-        Err(store::Error::Full | store::Error::ReadOnly | store::Error::Unusable(_)) => Ok(()),
+        Err(
+            store::Error::Full
+            | store::Error::ReadOnly
+            | store::Error::Busy { .. }
+            | store::Error::Unusable(_),
+        ) => Ok(()),
         folded => folded,
     }
 }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::app::{App, Flow};
-use crate::domain::audit::AuditRow;
+use crate::domain::audit::{AuditRow, HistoryEntry};
 use crate::domain::chain::{Head, Verified};
 use crate::domain::copy::{BackupPurpose, CopyQuestion, CopyStanding, Moved};
 use crate::domain::credential::{Check, Credential};
@@ -69,30 +69,6 @@ pub(crate) enum Outcome {
     AuditHead(Head),
     /// How the check of the audit chain went.
     AuditVerified(Verified),
-}
-
-/// Something that happened to a credential.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum HistoryEntry {
-    /// An access test, a refresh or a sign-in, and how it went.
-    Check(Check),
-    /// A row of the audit.
-    Audit {
-        /// The row.
-        row: AuditRow,
-        /// Who it was, in words.
-        who: String,
-    },
-}
-
-impl HistoryEntry {
-    /// When.
-    pub(crate) fn at(&self) -> UnixMillis {
-        match self {
-            Self::Check(check) => check.at,
-            Self::Audit { row, .. } => row.at,
-        }
-    }
 }
 
 /// What is going on, told before the final answer.

@@ -30,12 +30,13 @@ use jiff::tz::TimeZone;
 
 use crate::config::settings::TerminalUse;
 use crate::domain::app::App;
+use crate::domain::audit::HistoryEntry;
 use crate::domain::copy::CopyStanding;
 use crate::domain::host::{HostPolicy, LoginUrl};
 use crate::domain::lifetime::Lifetime;
 use crate::domain::name::Address;
 use crate::domain::time::UnixMillis;
-use crate::engine::outcome::{AppReport, HistoryEntry, KeyProtection, KeyReport, WrongAccount};
+use crate::engine::outcome::{AppReport, KeyProtection, KeyReport, WrongAccount};
 use crate::engine::{Event, Operation};
 use crate::tui::DemoAccount;
 use crate::tui::effect::Effect;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use crate::domain::audit::HistoryEntry;
 use crate::engine::outcome::{
-    AdoptReceipt, FailureDetail, HistoryEntry, KeyProtection, Progress, Revocation, SetupReceipt,
-    TestReport,
+    AdoptReceipt, FailureDetail, KeyProtection, Progress, Revocation, SetupReceipt, TestReport,
 };
 use crate::engine::sensitive::Sensitive;
 use crate::engine::{Event, Operation, Outcome};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::app::{App, DEFAULT_APP, Flow};
-use crate::domain::audit::AuditRow;
+use crate::domain::audit::{AuditRow, HistoryEntry};
 use crate::domain::copy::{CopyQuestion, CopySign, CopyStanding, Moved};
 use crate::domain::credential::{
     AuthorizationSummary, Cause, Check, CheckKind, CheckOutcome, Credential, IntentSummary,
@@ -14,7 +14,7 @@ use crate::domain::id::{OrgId, UserId};
 use crate::domain::name::{Address, ConnectionName, Environment};
 use crate::domain::time::UnixMillis;
 use crate::domain::token::{Expiry, Generation};
-use crate::engine::outcome::{AppFinding, AppReport, AuthorizationStarted, HistoryEntry};
+use crate::engine::outcome::{AppFinding, AppReport, AuthorizationStarted};
 
 /// 25 November 2026, 14:05 UTC.
 pub(crate) const NOW: UnixMillis = UnixMillis(1_795_615_500_000);

@@ -1,8 +1,8 @@
 //! Pages to read: the keys, the checks of a credential, what was said so far.
 
+use crate::domain::audit::HistoryEntry;
 use crate::domain::credential::CheckKind;
 use crate::domain::name::Address;
-use crate::engine::outcome::HistoryEntry;
 use crate::tui::keymap::HELP;
 use crate::tui::model::Model;
 use crate::tui::view::page::Page;
