@@ -22,8 +22,14 @@ const NOBODY: &str = "{}";
 /// Is told every row, after the commit that it is part of.
 pub(crate) type Listener = Box<dyn Fn(&AuditRow) + Send>;
 
-/// Appends a row to the chain, and before it the seal of a segment that is full.
+/// Appends a row to the chain, after what was handed out before it.
 pub(super) fn append(transaction: &Transaction<'_>, entry: &AuditEntry) -> Result<(), Error> {
+    super::hand_out::fold(transaction, None)?;
+    append_row(transaction, entry)
+}
+
+/// Appends a row, and before it the seal of a segment that is full.
+pub(super) fn append_row(transaction: &Transaction<'_>, entry: &AuditEntry) -> Result<(), Error> {
     seal_segment(transaction, entry)?;
     push(transaction, entry)
 }
@@ -168,7 +174,7 @@ impl Store {
 
     /// Takes the counted hand-outs into the chain.
     pub(crate) fn fold_hand_outs(&mut self) -> Result<(), Error> {
-        self.write(|_| Ok(()))
+        self.write(|transaction| super::hand_out::fold(transaction, None))
     }
 
     /// The end of the chain.

@@ -2,7 +2,7 @@
 //!
 //! A record counts what one asker got of one token set within a minute. It stands open in a table of
 //! its own, for a row of the audit chain can't be counted up. It goes into the chain with the first
-//! hand-out of a later minute, and with any change of the store before that change: what was handed
+//! hand-out of a later minute, and with the next change that is recorded, before it: what was handed
 //! out before a revocation stands before it. So at most one minute, and the time until the next
 //! change or hand-out after that, is not in the chain.
 //!
@@ -14,7 +14,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior};
 use sha2::{Digest, Sha256};
 
-use super::audit::append;
+use super::audit::append_row;
 use super::chain;
 use super::credential::environment;
 use super::{Error, RecordId, Store, TokenRow, damaged};
@@ -290,7 +290,7 @@ pub(super) fn fold(transaction: &Transaction<'_>, before: Option<i64>) -> Result
                   WHERE credential_id = ?1 AND generation = ?2",
             )?
             .execute((record.credential.0, record.generation, (record.minute + 1) * MINUTE))?;
-        append(
+        append_row(
             transaction,
             &AuditEntry {
                 at: UnixMillis(record.since),

@@ -299,8 +299,7 @@ impl Store {
         Ok(())
     }
 
-    /// Runs `work` in one transaction that takes the write lock at once. What was handed out before
-    /// is in the audit chain before what `work` records.
+    /// Runs `work` in one transaction that takes the write lock at once.
     fn write<T>(
         &mut self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
@@ -309,7 +308,6 @@ impl Store {
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let before = chain::head(&transaction)?;
         audit::note_standing(&transaction, &self.head_file)?;
-        hand_out::fold(&transaction, None)?;
         let value = work(&transaction)?;
         let after = chain::head(&transaction)?;
         self.place.refuse_gone()?;
