@@ -407,7 +407,9 @@ fn a_rotation_waits_for_the_disk_three_times() {
     let old = token(&home);
     // A hand-out that found the log long moved it into the file; whoever writes next begins the log
     // anew, which takes a sync of its own.
-    open.execute("UPDATE meta SET host_mark = host_mark", []).unwrap();
+    for sign in ["'x'", "NULL"] {
+        open.execute(&format!("UPDATE meta SET copied_sign = {sign}"), []).unwrap();
+    }
     let trace = home.outside().join("trace");
     let command = home.command(&["token", "acme", "--not", "-"]);
     let mut traced = std::process::Command::new("strace");
