@@ -69,7 +69,7 @@ pub(super) enum Answer {
 /// reads or writes the store is done where it is asked for.
 pub(crate) fn is_for_agent(operation: &Operation) -> bool {
     matches!(
-        operation,
+        operation.bare(),
         Operation::BeginSetup(_)
             | Operation::CompleteSetup(_)
             | Operation::ShowSetup(_)

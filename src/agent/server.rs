@@ -346,7 +346,10 @@ async fn sleep(left: Option<Duration>) {
 }
 
 fn opens_key(operation: &Operation) -> bool {
-    matches!(operation, Operation::OpenKey(_) | Operation::CreateKey(_) | Operation::ProtectKey(_))
+    matches!(
+        operation.bare(),
+        Operation::OpenKey(_) | Operation::CreateKey(_) | Operation::ProtectKey(_)
+    )
 }
 
 fn not_understood(error: &FrameError) -> Failure {

@@ -44,14 +44,14 @@ pub(crate) async fn run(app: App, context: &Context) -> Done {
         }
         App::Guide { my_domain, sandbox } => guide(my_domain.as_deref(), sandbox, context),
         App::Test { name, wait } => test(name, wait, context).await,
-        App::Delete { name, confirm: confirmed } => {
+        App::Delete { name, confirm: confirmed, reason } => {
             let app = one(&name, context).await?;
             let name = &app.name;
             let what =
                 format!("This deletes {name} for good: its client ID and secret are removed here.");
             let names = [name.clone()];
             confirm(&names, &what, "delete", confirmed.as_deref(), context).await?;
-            context.ask(Operation::DeleteApp(app.name.clone())).await?;
+            context.ask(Operation::DeleteApp(app.name.clone()).because(reason)).await?;
             if context.output.json {
                 return context.output.object(&json!({ "schema": 1, "deleted": [app.name] }));
             }
@@ -61,11 +61,12 @@ pub(crate) async fn run(app: App, context: &Context) -> Done {
 }
 
 async fn add_apps(add: AppAdd, context: &Context) -> Done {
+    let reason = add.flags.fields.reason.clone();
     let requests = match add.from {
         Some(file) => bulk::app_requests(&file)?,
         None => vec![request(add.flags.name.unwrap_or_default(), add.flags.fields)?],
     };
-    let added = apps(Operation::AddApps(requests), context).await?;
+    let added = apps(Operation::AddApps(requests).because(reason), context).await?;
     if let [app] = added.as_slice() {
         print_one(app, context)?;
         context.output.say(

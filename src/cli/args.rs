@@ -1,8 +1,10 @@
 //! The command line: names, flags and their help, in one declaration that completions and the man
 //! page are made from. No flag takes a secret's value.
 
+mod audit;
 mod backup;
 mod many;
+mod report;
 mod revoke;
 
 use clap::{Args, Parser, Subcommand};
@@ -11,8 +13,10 @@ use crate::domain::app::{Flow, Rotation};
 use crate::domain::name::{Address, Environment, Target};
 use crate::domain::time::parse_span;
 
+pub(crate) use audit::{Audit, AuditCheck};
 pub(crate) use backup::{Adopt, Backup, Move, Restore};
 pub(crate) use many::Many;
+pub(crate) use report::{Format, Report};
 pub(crate) use revoke::{Hold, Release, Revoke};
 
 /// OAuth credential console for Salesforce orgs
@@ -106,6 +110,15 @@ pub(crate) enum Command {
     /// backup, or copied, refreshes no single-use token before someone says which copy goes on.
     /// Tokens that are known to be spent are marked: they need a sign-in.
     Adopt(Adopt),
+    /// Print who did what and who got access tokens, or check that nobody changed it
+    ///
+    /// Each row has the hash of the row before it. Times are UTC.
+    Audit(Audit),
+    /// Write what an auditor asks for of a span of time
+    ///
+    /// Credentials, set-ups with the proof that the old token is dead, events, tests, hand-outs by
+    /// program, exceptions, and the head of the audit chain at both ends.
+    Report(Report),
     /// Hold the opened key and do every exchange, in a process that outlives the terminal
     ///
     /// The dashboard and unlock start one in the background; by itself this command runs it in the
@@ -240,6 +253,9 @@ pub(crate) struct Setup {
     /// Give up the pending sign-in
     #[arg(long, conflicts_with_all = ["start", "finish"])]
     pub(crate) cancel: bool,
+    /// Why, for the audit
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
 }
 
 /// `orgkey reset`
@@ -277,6 +293,9 @@ pub(crate) struct Use {
     /// NAME/production or NAME/sandbox
     #[arg(value_name = "NAME/ENVIRONMENT", value_parser = address)]
     pub(crate) address: Address,
+    /// Why, for the audit
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
 }
 
 /// `orgkey delete`
@@ -352,6 +371,9 @@ pub(crate) enum App {
         /// The name once more; without a terminal there is no other way to confirm
         #[arg(long, value_name = "NAME")]
         confirm: Option<String>,
+        /// Why, for the audit
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
     },
 }
 
@@ -430,6 +452,9 @@ pub(crate) enum Key {
         /// Also make a recovery identity, printed once, for the safe
         #[arg(long)]
         recovery: bool,
+        /// Why, for the audit
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
     },
     /// Say how the sealing key is protected
     Status,
@@ -438,6 +463,9 @@ pub(crate) enum Key {
         /// Protect the key by the file's mode alone from now on
         #[arg(long)]
         no_passphrase: bool,
+        /// Why, for the audit
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
     },
     /// List or add those who can open the sealing key
     #[command(subcommand)]

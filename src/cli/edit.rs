@@ -2,13 +2,13 @@
 
 use serde_json::json;
 
-use crate::domain::name::{Address, ConnectionName, Environment, Target};
+use crate::domain::name::{ConnectionName, Environment, Target};
 use crate::domain::text::clean_and_mask;
 use crate::engine::operation::{DeleteRequest, ResetRequest, SaveRequest};
 use crate::engine::{Error, Failure, Invalid, Operation, Outcome, Refusal, Selection, exit, now};
 use crate::platform::terminal;
 
-use super::args::{Delete, Reset, Save};
+use super::args::{Delete, Reset, Save, Use};
 use super::context::{Context, visible};
 use super::output::{Done, Ended, credential_json};
 use super::read::{selection, show_credential};
@@ -78,7 +78,8 @@ pub(crate) async fn reset(reset: Reset, context: &Context) -> Done {
         choose_sandbox(&mut selection)?;
     }
     if reset.discard {
-        let outcome = context.ask(Operation::DiscardPending(selection)).await?;
+        let operation = Operation::DiscardPending(selection).because(reset.account.reason);
+        let outcome = context.ask(operation).await?;
         let Outcome::Credential(credential) = outcome else { return Err(unexpected()) };
         show_credential(&credential, context)?;
         context.output.say(&format!("{}: nothing is staged now", credential.address));
@@ -138,8 +139,9 @@ fn choose_sandbox(selection: &mut Selection) -> Result<(), Ended> {
 }
 
 /// Makes an environment the one in use.
-pub(crate) async fn put_in_use(address: Address, context: &Context) -> Done {
-    let Outcome::Credential(credential) = context.ask(Operation::Use(address)).await? else {
+pub(crate) async fn put_in_use(place: Use, context: &Context) -> Done {
+    let operation = Operation::Use(place.address).because(place.reason);
+    let Outcome::Credential(credential) = context.ask(operation).await? else {
         return Err(unexpected());
     };
     if context.output.json {

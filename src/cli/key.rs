@@ -22,10 +22,13 @@ pub(crate) async fn run(key: Key, context: &Context) -> Done {
             };
             print(&report, context)
         }
-        Key::Init { no_passphrase, recovery } => init(no_passphrase, recovery, context).await,
-        Key::Passphrase { no_passphrase } => {
+        Key::Init { no_passphrase, recovery, reason } => {
+            init(no_passphrase, recovery, reason, context).await
+        }
+        Key::Passphrase { no_passphrase, reason } => {
             let passphrase = new_passphrase(no_passphrase, context).await?;
-            let Outcome::Key(report) = context.ask(Operation::ProtectKey(passphrase)).await? else {
+            let operation = Operation::ProtectKey(passphrase).because(reason);
+            let Outcome::Key(report) = context.ask(operation).await? else {
                 return Err(unexpected());
             };
             print(&report, context)
@@ -68,7 +71,12 @@ async fn new_passphrase(
     }
 }
 
-async fn init(no_passphrase: bool, recovery: bool, context: &Context) -> Done {
+async fn init(
+    no_passphrase: bool,
+    recovery: bool,
+    reason: Option<String>,
+    context: &Context,
+) -> Done {
     let Outcome::Key(status) = context.ask(Operation::KeyStatus).await? else {
         return Err(unexpected());
     };
@@ -81,7 +89,8 @@ async fn init(no_passphrase: bool, recovery: bool, context: &Context) -> Done {
     }
     let passphrase = new_passphrase(no_passphrase, context).await?;
     let request = CreateKey { passphrase, recovery };
-    let Outcome::Key(report) = context.ask(Operation::CreateKey(request)).await? else {
+    let operation = Operation::CreateKey(request).because(reason);
+    let Outcome::Key(report) = context.ask(operation).await? else {
         return Err(unexpected());
     };
     print(&report, context)

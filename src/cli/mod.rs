@@ -6,6 +6,7 @@
 mod agent;
 mod app;
 mod args;
+mod audit;
 mod backup;
 mod bulk;
 mod context;
@@ -19,6 +20,7 @@ mod log;
 mod many;
 mod output;
 mod read;
+mod report;
 mod revoke;
 mod setup;
 mod signals;
@@ -143,7 +145,7 @@ async fn perform(command: Command, context: &Context) -> Done {
         Command::Setup(setup) => setup::run(setup, context).await,
         Command::Test(test) => test::run(test, context).await,
         Command::Reset(reset) => edit::reset(reset, context).await,
-        Command::Use(place) => edit::put_in_use(place.address, context).await,
+        Command::Use(place) => edit::put_in_use(place, context).await,
         Command::List => read::list(context).await,
         Command::Show(named) => read::show(named, context).await,
         Command::Delete(delete) => edit::delete(delete, context).await,
@@ -155,6 +157,8 @@ async fn perform(command: Command, context: &Context) -> Done {
         Command::Lock => agent::lock(context).await,
         Command::Move(request) => backup::move_away(request, context).await,
         Command::Backup(request) => backup::backup(request, context).await,
+        Command::Audit(audit) => audit::run(audit, context).await,
+        Command::Report(report) => report::run(report, context).await,
         // These need no engine, or bring their own.
         Command::Token(_)
         | Command::Agent(_)

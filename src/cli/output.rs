@@ -74,16 +74,20 @@ impl Output {
     }
 
     /// Prints one JSON object with a list in it, an item at a time: there may be many.
-    #[expect(clippy::unused_self, reason = "whoever prints has been told where and how")]
     pub(crate) fn list(self, name: &str, items: impl Iterator<Item = Value>) -> Done {
-        let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
-        write!(stdout, "{{\"schema\":1,\"{name}\":[")?;
-        for (index, item) in items.enumerate() {
-            let comma = if index > 0 { "," } else { "" };
-            write!(stdout, "{comma}{item}")?;
+        let mut printer = self.begin_list(name)?;
+        for item in items {
+            printer.item(&item)?;
         }
-        writeln!(stdout, "]}}")?;
-        Ok(stdout.flush()?)
+        printer.end()
+    }
+
+    /// Begins such an object whose items come later.
+    #[expect(clippy::unused_self, reason = "whoever prints has been told where and how")]
+    pub(crate) fn begin_list(self, name: &str) -> Result<ListPrinter, Ended> {
+        let mut stdout = std::io::BufWriter::new(std::io::stdout());
+        write!(stdout, "{{\"schema\":1,\"{name}\":[")?;
+        Ok(ListPrinter { stdout, is_empty: true })
     }
 
     /// Prints words that are no data: progress, notes, what to do. On standard error, so that a
@@ -117,6 +121,26 @@ impl Output {
             format!("orgkey: {message}\n        {remedy}")
         };
         let _ = writeln!(std::io::stderr().lock(), "{text}");
+    }
+}
+
+/// Prints a list in a JSON object.
+pub(crate) struct ListPrinter {
+    stdout: std::io::BufWriter<std::io::Stdout>,
+    is_empty: bool,
+}
+
+impl ListPrinter {
+    /// One more item.
+    pub(crate) fn item(&mut self, item: &Value) -> Done {
+        let comma = if std::mem::replace(&mut self.is_empty, false) { "" } else { "," };
+        Ok(write!(self.stdout, "{comma}{item}")?)
+    }
+
+    /// The end of the object.
+    pub(crate) fn end(mut self) -> Done {
+        writeln!(self.stdout, "]}}")?;
+        Ok(self.stdout.flush()?)
     }
 }
 

@@ -23,7 +23,8 @@ const PASTE_LIMIT: u64 = 8 * 1024;
 pub(crate) async fn run(setup: Setup, context: &Context) -> Done {
     let selection = selection(setup.named);
     if setup.cancel {
-        let outcome = context.ask(Operation::AbandonSetup(selection)).await?;
+        let operation = Operation::AbandonSetup(selection).because(setup.reason);
+        let outcome = context.ask(operation).await?;
         let Outcome::Credential(credential) = outcome else { return Err(unexpected()) };
         if context.output.json {
             return show_credential(&credential, context);
@@ -33,7 +34,7 @@ pub(crate) async fn run(setup: Setup, context: &Context) -> Done {
     }
     if setup.finish.is_some() {
         let pasted = read_stdin(PASTE_LIMIT)?;
-        return finish(selection, pasted, context).await;
+        return finish(selection, pasted, setup.reason, context).await;
     }
     if !setup.start && !terminal::stdin_is_terminal() {
         return Err(usage_failure(
@@ -43,15 +44,14 @@ pub(crate) async fn run(setup: Setup, context: &Context) -> Done {
         .into());
     }
     let request = BeginSetup { selection: selection.clone(), flow: setup.flow };
-    let Outcome::AuthorizationStarted(started) =
-        context.ask(Operation::BeginSetup(request)).await?
-    else {
+    let operation = Operation::BeginSetup(request).because(setup.reason.clone());
+    let Outcome::AuthorizationStarted(started) = context.ask(operation).await? else {
         return Err(unexpected());
     };
     if setup.start {
         return print_start(&started, context);
     }
-    converse(&started, context).await
+    converse(&started, setup.reason, context).await
 }
 
 /// The URL alone on standard output, the words on standard error.
@@ -79,7 +79,11 @@ fn print_start(started: &AuthorizationStarted, context: &Context) -> Done {
 }
 
 /// Shows the URL, takes the paste, and asks again after a paste that was not right.
-async fn converse(started: &AuthorizationStarted, context: &Context) -> Done {
+async fn converse(
+    started: &AuthorizationStarted,
+    reason: Option<String>,
+    context: &Context,
+) -> Done {
     context.output.say(&who_signs_in(started));
     context.output.say("");
     context.output.text(&started.url)?;
@@ -97,7 +101,8 @@ async fn converse(started: &AuthorizationStarted, context: &Context) -> Done {
                 return Err(ended);
             }
         };
-        match finish(Selection::exactly(&started.address), pasted, context).await {
+        let selection = Selection::exactly(&started.address);
+        match finish(selection, pasted, reason.clone(), context).await {
             Err(Ended::Failure(failure)) if is_about_the_paste(&failure) => {
                 context.output.failure(&failure);
             }
@@ -148,10 +153,15 @@ fn who_signs_in(started: &AuthorizationStarted) -> String {
     )
 }
 
-async fn finish(selection: Selection, pasted: Sensitive, context: &Context) -> Done {
+async fn finish(
+    selection: Selection,
+    pasted: Sensitive,
+    reason: Option<String>,
+    context: &Context,
+) -> Done {
     let request = CompleteSetup { selection, pasted };
-    let Outcome::SetupCompleted(receipt) = context.ask(Operation::CompleteSetup(request)).await?
-    else {
+    let operation = Operation::CompleteSetup(request).because(reason);
+    let Outcome::SetupCompleted(receipt) = context.ask(operation).await? else {
         return Err(unexpected());
     };
     report(&receipt, context)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::values::{
-    AppTables, ClientId, Deadline, FileName, RedirectUri, Scope, Span, TrustedDomain,
+    AppTables, ClientId, Deadline, FileName, RedirectUri, Scope, Span, SyslogSocket, TrustedDomain,
 };
 use crate::domain::app::{App, AppOrigin, DEFAULT_SCOPES, Flow, Rotation};
 use crate::domain::host::HostPolicy;
@@ -71,6 +71,8 @@ pub(crate) struct Network {
 pub(crate) struct Audit {
     /// What happens when a hand-out can't be recorded.
     pub(crate) on_write_failure: OnWriteFailure,
+    /// The socket of the system's log that each row is sent to, if any.
+    pub(crate) syslog: Option<PathBuf>,
 }
 
 /// `[terminal]`: ways of a text out of the terminal; each may be forbidden.
@@ -173,7 +175,10 @@ impl Config {
                 trusted_domains: trusted.collect(),
                 deadline,
             },
-            audit: Audit { on_write_failure: tables.audit.on_write_failure },
+            audit: Audit {
+                on_write_failure: tables.audit.on_write_failure,
+                syslog: tables.audit.syslog.0,
+            },
             agent: tables.agent,
             terminal: tables.terminal,
             apps: tables
@@ -209,6 +214,7 @@ struct NetworkTable {
 #[serde(deny_unknown_fields, default)]
 struct AuditTable {
     on_write_failure: OnWriteFailure,
+    syslog: SyslogSocket,
 }
 
 /// `[apps.NAME]`.

@@ -1,6 +1,7 @@
 //! Values of config.toml that are checked while they are read, so that the error knows its line.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -11,6 +12,9 @@ use crate::domain::app::{self, AppError};
 use crate::domain::name::ConnectionName;
 use crate::domain::text;
 use crate::domain::time;
+
+/// Where the system's log listens (syslog(3)).
+const SYSLOG_SOCKET: &str = "/dev/log";
 
 /// Why a value is refused, in words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -142,6 +146,38 @@ impl TryFrom<Span> for Deadline {
                 time::span_in_words(super::settings::LONGEST_DEADLINE)
             )))
         }
+    }
+}
+
+/// Where audit rows are sent: `true` is the system's log, a full path another socket.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct SyslogSocket(pub(super) Option<PathBuf>);
+
+impl<'de> Deserialize<'de> for SyslogSocket {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SyslogVisitor)
+    }
+}
+
+struct SyslogVisitor;
+
+impl Visitor<'_> for SyslogVisitor {
+    type Value = SyslogSocket;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("true, false, or the full path of a socket")
+    }
+
+    fn visit_bool<E: de::Error>(self, is_on: bool) -> Result<SyslogSocket, E> {
+        Ok(SyslogSocket(is_on.then(|| SYSLOG_SOCKET.into())))
+    }
+
+    fn visit_str<E: de::Error>(self, path: &str) -> Result<SyslogSocket, E> {
+        if path.starts_with('/') && !path.contains('\0') {
+            return Ok(SyslogSocket(Some(path.into())));
+        }
+        let path = text::clean_and_mask(path);
+        Err(E::custom(format_args!("'{path}' is not the full path of a socket")))
     }
 }
 

@@ -1,7 +1,9 @@
 //! The audit chain: what is recorded of a change, and how each row vouches for the one before.
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::domain::credential::Check;
 use crate::domain::time::UnixMillis;
 
 /// What changed. Closed, so that a report can count on the words.
@@ -73,6 +75,18 @@ pub(crate) enum AuditEvent {
     Released,
     /// The token sets of a credential are to be revoked, and are out of use here.
     RevocationBegun,
+    /// Access tokens were handed out; one row for each counted record.
+    HandedOut,
+    /// The same, of a record that did not fit its hash any more: somebody edited it.
+    HandOutAltered,
+    /// A segment of the chain is closed.
+    SegmentSealed,
+    /// The remembered head is not in the chain: the end was cut off, or written anew.
+    HeadMissing,
+    /// Rows of hand-outs after the last durable row went with a crash of the machine.
+    HandOutsLost,
+    /// The sealing key is protected otherwise from now on.
+    KeyProtected,
 }
 
 impl AuditEvent {
@@ -112,6 +126,12 @@ impl AuditEvent {
             Self::Held => "held",
             Self::Released => "released",
             Self::RevocationBegun => "revocation_begun",
+            Self::HandedOut => "handed_out",
+            Self::HandOutAltered => "hand_out_altered",
+            Self::SegmentSealed => "segment_sealed",
+            Self::HeadMissing => "head_missing",
+            Self::HandOutsLost => "hand_outs_lost",
+            Self::KeyProtected => "key_protected",
         }
     }
 }
@@ -134,18 +154,99 @@ pub(crate) struct AuditEntry {
 }
 
 impl AuditEntry {
-    /// The hash of this row after the row with hash `previous`: SHA-256 over both, each field with
-    /// its length before it, so that no two rows read alike.
+    /// The hash of this row after the row with hash `previous`.
     pub(crate) fn hash(&self, previous: [u8; 32]) -> [u8; 32] {
-        let mut hasher = Sha256::new();
-        hasher.update(previous);
-        hasher.update(self.at.0.to_be_bytes());
-        for field in [self.event.as_str(), &self.subject, &self.detail, &self.reason, &self.who] {
-            hasher.update((field.len() as u64).to_be_bytes());
-            hasher.update(field.as_bytes());
-        }
-        hasher.finalize().into()
+        let texts = [self.event.as_str(), &self.subject, &self.detail, &self.reason, &self.who];
+        row_hash(previous, self.at, texts.map(str::as_bytes))
     }
+}
+
+/// The hash of a row: SHA-256 over the hash of the row before it and its own fields (event, subject,
+/// detail, reason, who), each with its length before it, so that no two rows read alike.
+pub(crate) fn row_hash(previous: [u8; 32], at: UnixMillis, texts: [&[u8]; 5]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    hasher.update(previous);
+    hasher.update(at.0.to_be_bytes());
+    for field in texts {
+        hasher.update((field.len() as u64).to_be_bytes());
+        hasher.update(field);
+    }
+    hasher.finalize().into()
+}
+
+/// One row as it is read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AuditRow {
+    /// Its number; the first is 1.
+    pub(crate) sequence: i64,
+    /// When.
+    pub(crate) at: UnixMillis,
+    /// What, by its word; a newer version may have more of them.
+    pub(crate) event: String,
+    /// Of what.
+    pub(crate) subject: String,
+    /// Particulars.
+    pub(crate) detail: String,
+    /// The admin's own words.
+    pub(crate) reason: String,
+    /// Who, as one JSON object.
+    pub(crate) who: String,
+    /// Its hash, in hexadecimal.
+    pub(crate) hash: String,
+}
+
+impl AuditRow {
+    /// What happened, in words.
+    pub(crate) fn words(&self) -> String {
+        self.event.replace('_', " ")
+    }
+
+    /// How many access tokens it records as handed out.
+    pub(crate) fn hand_outs(&self) -> Option<u64> {
+        let is_hand_out = [AuditEvent::HandedOut, AuditEvent::HandOutAltered]
+            .iter()
+            .any(|event| event.as_str() == self.event);
+        is_hand_out.then(|| self.detail.split(' ').next()?.parse().ok()).flatten()
+    }
+}
+
+/// Something that happened to a credential.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum HistoryEntry {
+    /// An access test, a refresh or a sign-in, and how it went.
+    Check(Check),
+    /// A row of the audit.
+    Audit {
+        /// The row.
+        row: AuditRow,
+        /// Who it was, in words.
+        who: String,
+    },
+}
+
+impl HistoryEntry {
+    /// When.
+    pub(crate) fn at(&self) -> UnixMillis {
+        match self {
+            Self::Check(check) => check.at,
+            Self::Audit { row, .. } => row.at,
+        }
+    }
+}
+
+/// Which rows are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AuditFilter {
+    /// From then on.
+    pub(crate) since: Option<UnixMillis>,
+    /// Until then.
+    pub(crate) until: Option<UnixMillis>,
+    /// Of this address, of both environments of this name, or of this app.
+    pub(crate) name: Option<String>,
+    /// Of this kind, by its word.
+    pub(crate) event: Option<String>,
+    /// No more than so many, the newest.
+    pub(crate) newest: Option<u64>,
 }
 
 #[cfg(test)]

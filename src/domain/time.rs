@@ -87,6 +87,46 @@ pub(crate) fn parse_span(text: &str) -> Result<Duration, SpanError> {
     number.checked_mul(seconds_per_unit).map(Duration::from_secs).ok_or_else(refuse)
 }
 
+/// A point in time as admins name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// So long ago.
+    Ago(Duration),
+    /// Then.
+    At(UnixMillis),
+}
+
+impl When {
+    /// Reads a span (`12h`, `30d`), a day in UTC (`2026-11-25`) or a time of RFC 3339.
+    pub(crate) fn parse(text: &str) -> Result<Self, WhenError> {
+        let trimmed = text.trim();
+        if let Ok(span) = parse_span(trimmed) {
+            return Ok(Self::Ago(span));
+        }
+        let day = format!("{trimmed}T00:00:00Z");
+        let time: Result<jiff::Timestamp, _> =
+            trimmed.parse().or_else(|error| day.parse().map_err(|_| error));
+        let time = time.map_err(|_| WhenError(crate::domain::text::clean_and_mask(text)))?;
+        Ok(Self::At(UnixMillis(time.as_millisecond())))
+    }
+
+    /// The point itself.
+    pub(crate) fn resolve(self, now: UnixMillis) -> UnixMillis {
+        match self {
+            Self::At(at) => at,
+            Self::Ago(span) => {
+                let millis = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+                UnixMillis(now.0.saturating_sub(millis))
+            }
+        }
+    }
+}
+
+/// Why a point in time was not understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no time: write a span (12h, 30d), a day (2026-11-25), or 2026-11-25T14:03:00Z")]
+pub(crate) struct WhenError(pub(crate) String);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +154,24 @@ mod tests {
             ["", "5", "m", "10 weeks", "-5m", "99999999999999999999s", "300000000000000000d"]
         {
             assert!(parse_span(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_a_span_a_day_or_a_full_time() {
+        let now = UnixMillis(1_795_473_512_345);
+        for (text, at) in [
+            ("1h", now.0 - 3_600_000),
+            (" 2026-11-23 ", 1_795_392_000_000),
+            ("2026-11-23T22:38:32Z", 1_795_473_512_000),
+            ("2026-11-23T23:38:32+01:00", 1_795_473_512_000),
+        ] {
+            assert_eq!(When::parse(text).map(|when| when.resolve(now).0), Ok(at), "{text}");
+        }
+        let long = When::parse("30000000000000d").unwrap();
+        assert!(long.resolve(now) < UnixMillis(0), "{long:?}");
+        for text in ["", "yesterday", "2026-13-01", "2026-11-23T22:38:32", "12"] {
+            assert!(When::parse(text).is_err(), "{text}");
         }
     }
 

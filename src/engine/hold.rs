@@ -9,7 +9,7 @@ use crate::engine::error::{Error, Invalid};
 use crate::engine::operation::{HoldRequest, Selection};
 use crate::engine::select::PlainName;
 use crate::engine::{Engine, Outcome, now};
-use crate::platform::who::Who;
+use crate::platform::who::UserNames;
 use crate::store::CredentialRow;
 
 impl Engine {
@@ -30,7 +30,7 @@ impl Engine {
         }
         let rows = self.rows_of(&request.addresses).await?;
         let hold =
-            hold.then(|| Hold { reason: reason.clone(), by: in_words(&self.who), since: now() });
+            hold.then(|| Hold { reason: reason.clone(), by: self.who_in_words(), since: now() });
         let event = if hold.is_some() { AuditEvent::Held } else { AuditEvent::Released };
         let changes: Vec<_> = rows
             .iter()
@@ -48,6 +48,11 @@ impl Engine {
         Ok(Outcome::Credentials(now.into_iter().map(|row| row.credential).collect()))
     }
 
+    fn who_in_words(&self) -> String {
+        let record = serde_json::to_string(&self.who).unwrap_or_default();
+        UserNames::default().who(&record, false)
+    }
+
     async fn rows_of(&self, addresses: &[Address]) -> Result<Vec<CredentialRow>, Error> {
         let mut rows = Vec::with_capacity(addresses.len());
         for address in addresses {
@@ -61,15 +66,4 @@ impl Engine {
 pub(crate) fn lives_on(credentials: &[Credential]) -> Option<crate::domain::time::UnixMillis> {
     let tokens = credentials.iter().filter_map(|credential| credential.token.as_ref());
     tokens.map(|token| token.expiry.at).filter(|at| *at > now()).max()
-}
-
-/// Who somebody is, in a few words for others.
-fn in_words(who: &Who) -> String {
-    let uid = who.login_uid.unwrap_or(who.uid);
-    let name = who.sudo_user.clone().or_else(|| crate::platform::who::user_name(uid));
-    let name = name.unwrap_or_else(|| format!("uid {uid}"));
-    match &who.ssh_client {
-        Some(client) => format!("{name} from {client}"),
-        None => name,
-    }
 }

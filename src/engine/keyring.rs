@@ -186,7 +186,13 @@ impl Engine {
             None => Protection::Bare,
         };
         let (keys, open) = (self.keys.clone(), self.key().await?);
+        let detail = match protection {
+            Protection::Passphrase(_) => "by a passphrase",
+            Protection::Bare => "a bare file",
+        };
         run_blocking(move || Ok(keys.protect(&open.held.identity, &protection)?)).await?;
+        let entry = self.audit_of(AuditEvent::KeyProtected, "key".into(), detail.into(), None);
+        self.store.call(move |store| store.record(&entry)).await?;
         self.key_report(None)
     }
 

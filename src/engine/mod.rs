@@ -7,6 +7,7 @@
 //! and no screen.
 
 mod apps;
+mod audit;
 mod backup;
 mod check;
 mod clock;
@@ -105,6 +106,8 @@ pub(crate) struct Engine {
     key: Arc<Mutex<Option<Arc<keyring::HeldKey>>>>,
     http: Arc<OnceLock<HttpClient>>,
     who: Who,
+    /// The admin's own words for the rows of one operation.
+    reason: Option<String>,
     /// Exchanges that were sent and are not durable yet.
     exchanges: watch::Sender<usize>,
     /// Whether an answer was, at any time, in this process's memory alone.
@@ -150,7 +153,8 @@ impl Reporter {
 impl Engine {
     /// Opens the store and makes the engine. No network, no key and no certificate is touched yet.
     pub(crate) fn open(settings: Settings) -> Result<Arc<Self>, Error> {
-        let Opened { store, notes } = open_store(&settings.locations, Durability::Full)?;
+        let Opened { mut store, notes } = open_store(&settings.locations, Durability::Full)?;
+        store.listen(audit::listener(&settings.config));
         let keys = KeyFiles::new(PrivateFolder(settings.locations.key_folder().to_owned()));
         Ok(Arc::new(Self {
             keys,
@@ -158,6 +162,7 @@ impl Engine {
             key: Arc::default(),
             http: Arc::default(),
             who: who_is_here(),
+            reason: None,
             exchanges: watch::channel(0).0,
             only_in_memory: watch::channel(false).0,
             notes: Mutex::new(notes),
@@ -184,6 +189,7 @@ impl Engine {
             key: Arc::clone(&self.key),
             http: Arc::clone(&self.http),
             who: self.who.clone(),
+            reason: self.reason.clone(),
             exchanges: self.exchanges.clone(),
             only_in_memory: self.only_in_memory.clone(),
             notes: Mutex::default(),
@@ -258,6 +264,7 @@ impl Engine {
         let _ = exchanges.wait_for(|count| *count == 0).await;
     }
 
+    #[expect(clippy::too_many_lines, reason = "one line for each operation")]
     async fn perform(
         self: &Arc<Self>,
         operation: Operation,
@@ -295,6 +302,11 @@ impl Engine {
             Operation::EditApp(request) => self.edit_app(request).await,
             Operation::DeleteApp(name) => self.delete_app(name).await,
             Operation::TestApp(name) => self.test_app(&name).await,
+            Operation::Hold(request) => self.set_holds(request, true).await,
+            Operation::Release(request) => self.set_holds(request, false).await,
+            Operation::Revoke(request) => self.revoke(request, reporter).await,
+            Operation::Owed => self.owed().await,
+            Operation::PayOwed => self.pay_owed(reporter).await,
             Operation::KeyStatus => self.key_status().await,
             Operation::CreateKey(request) => self.create_key(request).await,
             Operation::OpenKey(passphrase) => self.open_key(passphrase).await,
@@ -305,23 +317,25 @@ impl Engine {
             Operation::Examine => Ok(self.examine().await),
             Operation::ExamineHosts => self.examine_hosts().await,
             Operation::Hosts => self.hosts().await,
-            Operation::Hold(request) => self.set_holds(request, true).await,
-            Operation::Release(request) => self.set_holds(request, false).await,
-            Operation::Revoke(request) => self.revoke(request, reporter).await,
-            Operation::Owed => self.owed().await,
-            Operation::PayOwed => self.pay_owed(reporter).await,
             Operation::CopyStanding => self.copy_standing().await.map(Outcome::CopyStanding),
             Operation::Backup(request) => self.backup(request).await,
             Operation::Restore(request) => self.restore(request).await,
             Operation::MoveTo(request) => self.move_to(request, reporter).await,
             Operation::Adopt(reason) => self.adopt(reason).await,
             Operation::LeaveToCopy(reason) => self.leave_to_copy(reason).await,
+            Operation::Audit(request) => self.audit_page(request).await,
+            Operation::AuditHead => self.audit_head().await,
+            Operation::VerifyAudit(noted) => self.verify_audit(noted).await,
+            Operation::WithReason(reason, operation) => {
+                let engine = Arc::new(Self { reason: Some(reason), ..self.share() });
+                Box::pin(engine.perform(*operation, reporter)).await
+            }
         }
     }
 
     async fn history(&self, selection: &Selection) -> Result<Outcome, Error> {
-        let id = self.select(selection, PlainName::InUse).await?.id;
-        Ok(Outcome::History(self.store.call(move |store| store.checks(id)).await?))
+        let row = self.select(selection, PlainName::InUse).await?;
+        audit::history(&self.store, row.id, row.credential.address.to_string()).await
     }
 
     /// Finds the credential that is meant.
@@ -381,10 +395,15 @@ impl Engine {
             event,
             subject,
             detail,
-            reason: reason.map(text::clean_and_mask).unwrap_or_default(),
-            who: serde_json::to_string(&self.who).unwrap_or_else(|_| "{}".into()),
+            reason: reason.or(self.reason.as_deref()).map(text::clean_and_mask).unwrap_or_default(),
+            who: who_as_json(&self.who),
         }
     }
+}
+
+/// Who acts, as the audit keeps it.
+fn who_as_json(who: &Who) -> String {
+    serde_json::to_string(who).unwrap_or_else(|_| "{}".into())
 }
 
 /// Reads config.toml.

@@ -41,7 +41,9 @@ pub(super) fn open_store(locations: &Locations, durability: Durability) -> Resul
         }
         opened => opened,
     };
-    Ok(Opened { store: store.map_err(|error| name_holder(error.into(), locations))?, notes })
+    let mut store = store.map_err(|error| name_holder(error.into(), locations))?;
+    store.tell_boot(platform::who::boot_id);
+    Ok(Opened { store, notes })
 }
 
 /// Opens it, also where the disk is full: what was held back for that is given up then.

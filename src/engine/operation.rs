@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::app::{Flow, Rotation};
+use crate::domain::audit::AuditFilter;
+use crate::domain::chain::Head;
 use crate::domain::name::{Address, ConnectionName, Environment, Target};
 use crate::engine::sensitive::Sensitive;
 
@@ -102,9 +104,35 @@ pub(crate) enum Operation {
     Owed,
     /// Try each of them again. Answers [`super::Outcome::Owed`] with what is left.
     PayOwed,
+    /// A page of audit rows, oldest first. Answers [`super::Outcome::AuditRows`].
+    Audit(AuditRequest),
+    /// The end of the audit chain. Answers [`super::Outcome::AuditHead`].
+    AuditHead,
+    /// Recompute the audit chain; it has to hold this head, where one was noted. Answers
+    /// [`super::Outcome::AuditVerified`].
+    VerifyAudit(Option<Head>),
+    /// The operation, with the admin's own words for each audit row that it writes. Answers what it
+    /// answers.
+    WithReason(String, Box<Operation>),
 }
 
 impl Operation {
+    /// The same with a reason for the audit, where there is one.
+    pub(crate) fn because(self, reason: Option<String>) -> Self {
+        match reason {
+            Some(reason) => Self::WithReason(reason, Box::new(self)),
+            None => self,
+        }
+    }
+
+    /// What is asked for, without the reason.
+    pub(crate) fn bare(&self) -> &Self {
+        match self {
+            Self::WithReason(_, operation) => operation.bare(),
+            other => other,
+        }
+    }
+
     /// Its name, for the log: what it carries stays out.
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -149,6 +177,10 @@ impl Operation {
             Self::Revoke(_) => "revoke",
             Self::Owed => "owed",
             Self::PayOwed => "pay_owed",
+            Self::Audit(_) => "audit",
+            Self::AuditHead => "audit_head",
+            Self::VerifyAudit(_) => "verify_audit",
+            Self::WithReason(_, operation) => operation.name(),
         }
     }
 }
@@ -353,4 +385,13 @@ pub(crate) struct CreateKey {
     pub(crate) passphrase: Option<Sensitive>,
     /// Whether to make a second identity, shown once, for the safe.
     pub(crate) recovery: bool,
+}
+
+/// Which audit rows are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AuditRequest {
+    /// Which of all.
+    pub(crate) filter: AuditFilter,
+    /// Those after the row of this number; `None` asks for the first page.
+    pub(crate) after: Option<i64>,
 }

@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::app::{App, Flow};
+use crate::domain::audit::{AuditRow, HistoryEntry};
+use crate::domain::chain::{Head, Verified};
 use crate::domain::copy::{BackupPurpose, CopyQuestion, CopyStanding, Moved};
 use crate::domain::credential::{Check, Credential};
 use crate::domain::host::InstanceUrl;
@@ -25,8 +27,8 @@ pub(crate) enum Outcome {
     Index(Packed),
     /// One credential as it stands now.
     Credential(Box<Credential>),
-    /// Checks, newest first.
-    History(Vec<Check>),
+    /// What happened to a credential, newest first.
+    History(Vec<HistoryEntry>),
     /// What was deleted.
     Deleted(Vec<DeleteReceipt>),
     /// A set-up is pending.
@@ -65,6 +67,12 @@ pub(crate) enum Outcome {
     Hosts(Vec<String>),
     /// Nothing to say but that it is done.
     Done,
+    /// Audit rows, oldest first; after the last page comes an empty one.
+    AuditRows(Vec<AuditRow>),
+    /// The end of the audit chain.
+    AuditHead(Head),
+    /// How the check of the audit chain went.
+    AuditVerified(Verified),
 }
 
 /// What is going on, told before the final answer.

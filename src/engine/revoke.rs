@@ -269,7 +269,8 @@ fn report(owed: OwedRow) -> OwedReport {
     }
 }
 
-/// Whose token it is and where, for the audit.
+/// Whose token it is, and which debt: the row that owes it and the row that confirms it say the same.
 pub(super) fn account_of(owed: &OwedRow) -> String {
-    format!("org {} user {} at {}", owed.org_id, owed.user_id, owed.login_url.host())
+    let debt: String = owed.id.to_string().chars().take(12).collect();
+    format!("org {} user {} at {}, debt {debt}", owed.org_id, owed.user_id, owed.login_url.host())
 }

@@ -108,6 +108,7 @@ pub(crate) fn serve_stored(
             Err(error) => return Err(error.into()),
         };
         let mut store = open_store(&settings.locations, Durability::HandOuts)?.store;
+        store.listen(super::audit::listener(&settings.config));
         let sealer = Sealer { key: &key, store_id: store.store_id() };
         match serve(&mut store, &sealer, &settings.config, request, &Who::of_this_process())? {
             Served::Answer(answer) => Ok(Some(answer)),
@@ -182,13 +183,7 @@ fn too_long(min_ttl: Duration, session: Duration) -> Invalid {
 }
 
 fn hand_out(generation: Generation, who: &Who) -> HandOut {
-    HandOut {
-        at: now(),
-        uid: who.uid,
-        terminal: who.tty.clone().unwrap_or_default(),
-        program: who.parent.clone().unwrap_or_default(),
-        generation,
-    }
+    HandOut { at: now(), who: super::who_as_json(who), generation }
 }
 
 impl Engine {

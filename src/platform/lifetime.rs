@@ -35,8 +35,13 @@ fn of_process_in(root: &Path, pid: u32, uid: u32) -> Lifetime {
     })
 }
 
+/// The name of a user, where it can be told without asking a name service.
+pub(crate) fn name_of_user(uid: u32) -> Option<String> {
+    user_name(Path::new("/"), uid).map(|name| crate::domain::text::clean(&name))
+}
+
 /// logind knows the names of those who are there, also of those who are in no local file.
-pub(super) fn user_name(root: &Path, uid: u32) -> Option<String> {
+fn user_name(root: &Path, uid: u32) -> Option<String> {
     let state = fs::read_to_string(root.join(format!("run/systemd/users/{uid}")));
     let named = state.ok().and_then(|text| {
         text.lines().find_map(|line| line.strip_prefix("NAME=")).map(str::to_owned)

@@ -17,6 +17,7 @@ pub(crate) mod lock;
 pub(crate) mod memory;
 pub(crate) mod secret_file;
 pub(crate) mod session;
+pub(crate) mod syslog;
 pub(crate) mod terminal;
 pub(crate) mod who;
 

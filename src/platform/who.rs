@@ -1,5 +1,6 @@
 //! Who runs the program, for the audit, and on which host and in which boot it runs.
 
+use std::collections::HashMap;
 use std::fs;
 use std::process::Command;
 
@@ -64,9 +65,23 @@ impl Who {
     }
 }
 
-/// The name of a user, where this host knows it.
-pub(crate) fn user_name(uid: u32) -> Option<String> {
-    super::lifetime::user_name(std::path::Path::new("/"), uid).and_then(|name| cleaned(&name))
+/// Names of users, each looked up once.
+#[derive(Default)]
+pub(crate) struct UserNames(HashMap<u32, String>);
+
+impl UserNames {
+    /// The person behind a record, the program where it is asked for, and from where they came. A
+    /// record without anyone is the program's own.
+    pub(crate) fn who(&mut self, record: &str, with_program: bool) -> String {
+        let Ok(who) = serde_json::from_str::<Who>(record) else { return "orgkey".to_owned() };
+        let uid = who.login_uid.unwrap_or(who.uid);
+        let named = || super::lifetime::name_of_user(uid).unwrap_or_else(|| format!("uid {uid}"));
+        let user = who.sudo_user.as_deref();
+        let user = user.unwrap_or_else(|| self.0.entry(uid).or_insert_with(named));
+        let program = who.parent.as_deref().filter(|_| with_program);
+        let words = [Some(user), program, who.ssh_client.as_deref()];
+        words.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
 }
 
 /// The client's address out of `CLIENT PORT SERVER PORT`.
@@ -155,6 +170,18 @@ mod tests {
         assert!(who.parent.as_ref().is_some_and(|name| !name.contains('\n')), "{who:?}");
         let json = serde_json::to_string(&who).unwrap();
         assert_eq!(serde_json::from_str::<Who>(&json).unwrap(), who);
+    }
+
+    #[test]
+    fn a_record_is_told_by_the_person_behind_it() {
+        let mut names = UserNames::default();
+        let root = r#"{"uid":0,"login_uid":null,"parent":"etl.sh","ssh_client":"192.0.2.7"}"#;
+        assert_eq!(names.who(root, false), "root 192.0.2.7");
+        assert_eq!(names.who(root, true), "root etl.sh 192.0.2.7");
+        let sudo = r#"{"uid":0,"login_uid":4000001,"sudo_user":"bob","tty":"/dev/pts/1"}"#;
+        assert_eq!(names.who(sudo, false), "bob");
+        assert_eq!(names.who(r#"{"uid":4000001}"#, false), "uid 4000001");
+        assert_eq!(names.who("{}", false), "orgkey");
     }
 
     #[test]

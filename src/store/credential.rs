@@ -129,6 +129,8 @@ impl Store {
     ) -> Result<(), Error> {
         self.write(|transaction| {
             if let Some(name) = &edit.rename {
+                // What was handed out before was so under the former name.
+                super::hand_out::fold(transaction, None)?;
                 rename(transaction, id, name)?;
             }
             transaction.execute(
@@ -186,6 +188,8 @@ impl Store {
         entry: &AuditEntry,
     ) -> Result<(), Error> {
         self.write(|transaction| {
+            // The records go with the credential; the chain keeps them.
+            super::hand_out::fold(transaction, None)?;
             for debt in owed {
                 super::revocation::insert(transaction, debt)?;
             }

@@ -1,25 +1,42 @@
 //! The count of access tokens handed out; committed before the token is shown.
+//!
+//! A record counts what one asker got of one token set within a minute. It stands open in a table of
+//! its own, for a row of the audit chain can't be counted up. It goes into the chain with the first
+//! hand-out of a later minute, and with the next change that is recorded, before it: what was handed
+//! out before a revocation stands before it. So at most one minute, and the time until the next
+//! change or hand-out after that, is not in the chain.
+//!
+//! An open record has a hash over its fields and the head of the chain at its making. An edit of the
+//! record alone is found, by `audit verify` and when it goes into the chain. The hash has no key:
+//! whoever knows this rule and can write the store can change or remove an open record unseen. What
+//! is in the chain already can't be changed so, and a head that was noted elsewhere proves it.
 
-use rusqlite::OptionalExtension;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior};
+use sha2::{Digest, Sha256};
 
+use super::audit::append_row;
+use super::chain;
 use super::credential::environment;
 use super::{Error, RecordId, Store, TokenRow, damaged};
+use crate::domain::audit::{AuditEntry, AuditEvent};
 use crate::domain::hold::Hold;
 use crate::domain::name::{Address, ConnectionName};
 use crate::domain::time::UnixMillis;
 use crate::domain::token::Generation;
+
+/// Milliseconds of a minute.
+const MINUTE: i64 = 60_000;
+
+/// Most records that a hand-out takes into the chain: whoever waits for a token pays for no more.
+const FOLDED_AT_ONCE: u32 = 200;
 
 /// Who got an access token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HandOut {
     /// When; counted by the minute.
     pub(crate) at: UnixMillis,
-    /// User ID of the process.
-    pub(crate) uid: u32,
-    /// Its terminal, empty without one.
-    pub(crate) terminal: String,
-    /// The program that asked.
-    pub(crate) program: String,
+    /// Who asked, as one JSON object.
+    pub(crate) who: String,
     /// From which token set.
     pub(crate) generation: Generation,
 }
@@ -80,28 +97,33 @@ impl Store {
         Ok(found)
     }
 
-    /// Counts a hand-out.
+    /// Counts a hand-out, and takes into the chain what was counted in earlier minutes.
     pub(crate) fn count_hand_out(
         &mut self,
         credential: RecordId,
         hand_out: &HandOut,
     ) -> Result<(), Error> {
         self.refuse_gone()?;
-        self.connection
-            .prepare_cached(
-                "INSERT INTO hand_out
-                     (credential_id, minute, uid, terminal, program, generation, count)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1)
-                 ON CONFLICT DO UPDATE SET count = count + 1",
-            )?
-            .execute((
-                credential.0,
-                hand_out.at.0.div_euclid(60_000),
-                hand_out.uid,
-                &hand_out.terminal,
-                &hand_out.program,
-                hand_out.generation.0,
-            ))?;
+        let minute = hand_out.at.0.div_euclid(MINUTE);
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let is_due: bool = transaction
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM hand_out WHERE minute < ?1)")?
+            .query_row([minute], |row| row.get(0))?;
+        let before = if is_due {
+            let before = chain::head(&transaction)?;
+            super::audit::note_standing(&transaction, &self.head_file)?;
+            fold(&transaction, Some(minute))?;
+            Some(before)
+        } else {
+            None
+        };
+        count(&transaction, credential, minute, hand_out)?;
+        let after = before.map(|_| chain::head(&transaction)).transpose()?;
+        transaction.commit()?;
+        if let (Some(before), Some(after)) = (before, after) {
+            self.committed(before, after);
+        }
         Ok(())
     }
 
@@ -111,15 +133,190 @@ impl Store {
         credential: RecordId,
         generation: Generation,
     ) -> Result<Option<UnixMillis>, Error> {
-        let minute: Option<i64> = self
-            .connection
-            .query_row(
-                "SELECT max(minute) FROM hand_out WHERE credential_id = ?1 AND generation = ?2",
-                (credential.0, generation.0),
-                |row| row.get(0),
-            )
-            .optional()?
-            .flatten();
-        Ok(minute.map(|minute| UnixMillis((minute + 1) * 60_000)))
+        let end: Option<i64> = self.connection.query_row(
+            "SELECT max(at) FROM (
+                 SELECT max(minute + 1) * 60000 AS at FROM hand_out
+                  WHERE credential_id = ?1 AND generation = ?2
+                 UNION ALL
+                 SELECT handed_out FROM token_set WHERE credential_id = ?1 AND generation = ?2)",
+            (credential.0, generation.0),
+            |row| row.get(0),
+        )?;
+        Ok(end.map(UnixMillis))
     }
+}
+
+/// A record that is not in the chain yet.
+struct OpenRecord {
+    credential: RecordId,
+    subject: String,
+    minute: i64,
+    generation: u64,
+    who: String,
+    since: i64,
+    count: u64,
+    anchor: i64,
+    hash: Option<[u8; 32]>,
+}
+
+impl OpenRecord {
+    const SELECT: &str = "
+        SELECT h.credential_id, n.name || '/' || c.environment, h.minute, h.generation, h.who,
+               h.since, h.count, h.anchor, h.hash
+          FROM hand_out h
+          JOIN credential c ON c.id = h.credential_id JOIN connection n ON n.id = c.connection_id";
+
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            credential: RecordId(row.get(0)?),
+            subject: row.get(1)?,
+            minute: row.get(2)?,
+            generation: row.get(3)?,
+            who: row.get(4)?,
+            since: row.get(5)?,
+            count: row.get(6)?,
+            anchor: row.get(7)?,
+            hash: row.get(8)?,
+        })
+    }
+
+    /// Its hash, together with the row of the chain that was the last one at its making.
+    fn hash(&self, connection: &Connection) -> Result<[u8; 32], Error> {
+        let anchor: Option<[u8; 32]> = connection
+            .prepare_cached("SELECT hash FROM audit WHERE sequence = ?1")?
+            .query_row([self.anchor], |row| row.get(0))
+            .optional()?;
+        let mut hasher = Sha256::new();
+        hasher.update(b"orgkey hand-out 1\0");
+        hasher.update(anchor.unwrap_or_default());
+        hasher.update(self.credential.0);
+        for number in [self.minute, self.since, self.anchor] {
+            hasher.update(number.to_be_bytes());
+        }
+        for number in [self.generation, self.count] {
+            hasher.update(number.to_be_bytes());
+        }
+        hasher.update(self.who.as_bytes());
+        Ok(hasher.finalize().into())
+    }
+
+    /// Whether it is as it was counted. What an older version counted has no hash.
+    fn is_as_counted(&self, connection: &Connection) -> Result<bool, Error> {
+        match self.hash {
+            None => Ok(true),
+            Some(hash) => Ok(hash == self.hash(connection)?),
+        }
+    }
+}
+
+fn count(
+    transaction: &Transaction<'_>,
+    credential: RecordId,
+    minute: i64,
+    hand_out: &HandOut,
+) -> Result<(), Error> {
+    let counted: Option<(i64, u64, i64)> = transaction
+        .prepare_cached(
+            "SELECT since, count, anchor FROM hand_out
+              WHERE credential_id = ?1 AND minute = ?2 AND generation = ?3 AND who = ?4",
+        )?
+        .query_row((credential.0, minute, hand_out.generation.0, &hand_out.who), |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .optional()?;
+    let (since, count, anchor) = match counted {
+        Some((since, count, anchor)) => (since, count + 1, anchor),
+        None => (hand_out.at.0, 1, chain::head(transaction)?.sequence),
+    };
+    let mut record = OpenRecord {
+        credential,
+        subject: String::new(),
+        minute,
+        generation: hand_out.generation.0,
+        who: hand_out.who.clone(),
+        since,
+        count,
+        anchor,
+        hash: None,
+    };
+    record.hash = Some(record.hash(transaction)?);
+    transaction
+        .prepare_cached(
+            "INSERT INTO hand_out
+                 (credential_id, minute, generation, who, since, count, anchor, hash)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             ON CONFLICT DO UPDATE SET count = excluded.count, hash = excluded.hash",
+        )?
+        .execute((
+            credential.0,
+            minute,
+            record.generation,
+            &record.who,
+            since,
+            count,
+            anchor,
+            record.hash,
+        ))?;
+    Ok(())
+}
+
+/// Takes open records into the chain: all of them, or some of those of the minutes before one.
+pub(super) fn fold(transaction: &Transaction<'_>, before: Option<i64>) -> Result<(), Error> {
+    let limit = before.map_or(-1, |_| i64::from(FOLDED_AT_ONCE));
+    let records: Vec<OpenRecord> = transaction
+        .prepare_cached(&format!(
+            "{} WHERE ?1 IS NULL OR h.minute < ?1 ORDER BY h.since, h.who LIMIT ?2",
+            OpenRecord::SELECT
+        ))?
+        .query_map((before, limit), OpenRecord::read)?
+        .collect::<Result<_, _>>()?;
+    for record in records {
+        let event = if record.is_as_counted(transaction)? {
+            AuditEvent::HandedOut
+        } else {
+            AuditEvent::HandOutAltered
+        };
+        let times = if record.count == 1 { "time" } else { "times" };
+        let detail = format!("{} {times}, generation {}", record.count, record.generation);
+        let key = (record.credential.0, record.minute, record.generation, &record.who);
+        transaction
+            .prepare_cached(
+                "DELETE FROM hand_out
+                  WHERE credential_id = ?1 AND minute = ?2 AND generation = ?3 AND who = ?4",
+            )?
+            .execute(key)?;
+        transaction
+            .prepare_cached(
+                "UPDATE token_set SET handed_out = max(coalesce(handed_out, 0), ?3)
+                  WHERE credential_id = ?1 AND generation = ?2",
+            )?
+            .execute((record.credential.0, record.generation, (record.minute + 1) * MINUTE))?;
+        append_row(
+            transaction,
+            &AuditEntry {
+                at: UnixMillis(record.since),
+                event,
+                subject: record.subject,
+                detail,
+                reason: String::new(),
+                who: record.who,
+            },
+        )?;
+    }
+    Ok(())
+}
+
+/// How many records are open, and of which the first was edited.
+pub(super) fn open_records(connection: &Connection) -> Result<(u64, Option<String>), Error> {
+    let mut statement = connection.prepare(&format!("{} ORDER BY h.since", OpenRecord::SELECT))?;
+    let mut rows = statement.query([])?;
+    let (mut count, mut edited) = (0, None);
+    while let Some(row) = rows.next()? {
+        let record = OpenRecord::read(row)?;
+        count += 1;
+        if edited.is_none() && !record.is_as_counted(connection)? {
+            edited = Some(format!("{} at {}", record.subject, UnixMillis(record.since).rfc3339()));
+        }
+    }
+    Ok((count, edited))
 }

@@ -8,6 +8,7 @@ mod app;
 mod audit;
 mod authorization;
 mod backup;
+mod chain;
 mod check;
 mod copy;
 mod credential;
@@ -20,6 +21,7 @@ mod restore;
 mod revocation;
 mod schema;
 mod token;
+mod verify;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -28,9 +30,11 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
+use crate::domain::chain::Head;
 use crate::domain::record::RecordId;
 
 pub(crate) use app::{NewApp, SealedSecret};
+pub(crate) use audit::Listener;
 pub(crate) use authorization::AuthorizationRow;
 pub(crate) use backup::{BackupContent, BackupNote, read_backup, write_backup};
 pub(crate) use copy::SpentSet;
@@ -176,6 +180,8 @@ pub(crate) struct Store {
     connection: Connection,
     id: RecordId,
     place: Place,
+    head_file: chain::HeadFile,
+    listener: Option<Listener>,
 }
 
 /// Where the file was when it was opened: the path, and the device and inode behind it.
@@ -229,7 +235,22 @@ impl Store {
             connection.pragma_update(None, "wal_autocheckpoint", HAND_OUT_LOG)?;
         }
         let id = schema::migrate(&mut connection, host_mark)?;
-        Ok(Self { connection, id, place: Place::of(path) })
+        Ok(Self::over(connection, id, path, durability))
+    }
+
+    fn over(connection: Connection, id: RecordId, path: &Path, durability: Durability) -> Self {
+        let head_file = chain::HeadFile::beside(path, durability);
+        Self { connection, id, place: Place::of(path), head_file, listener: None }
+    }
+
+    /// Who tells which boot of the machine this is.
+    pub(crate) fn tell_boot(&mut self, boot: fn() -> Option<String>) {
+        self.head_file.tell_boot(boot);
+    }
+
+    /// Who is told each audit row, once it is committed.
+    pub(crate) fn listen(&mut self, listener: Option<Listener>) {
+        self.listener = listener;
     }
 
     /// Opens a store that can't be written and whose log is empty: without a log and locks of its
@@ -243,7 +264,7 @@ impl Store {
             | OpenFlags::SQLITE_OPEN_NOFOLLOW;
         let mut connection = Connection::open_with_flags(format!("{address}?immutable=1"), flags)?;
         let id = schema::migrate(&mut connection, String::new)?;
-        Ok(Self { connection, id, place: Place::of(path) })
+        Ok(Self::over(connection, id, path, Durability::Full))
     }
 
     /// The random ID of this store, part of every sealed value's associated data.
@@ -286,10 +307,28 @@ impl Store {
     ) -> Result<T, Error> {
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let before = chain::head(&transaction)?;
+        audit::note_standing(&transaction, &self.head_file)?;
         let value = work(&transaction)?;
+        let after = chain::head(&transaction)?;
         self.place.refuse_gone()?;
         transaction.commit()?;
+        self.committed(before, after);
         Ok(value)
+    }
+
+    /// Remembers the new end of the audit chain and tells its new rows. They are committed: what
+    /// fails here is no failure of the change.
+    fn committed(&self, before: Head, after: Head) {
+        if after == before {
+            return;
+        }
+        let _ = self.head_file.write(&self.connection, after);
+        if let Some(listener) = &self.listener
+            && let Ok(rows) = audit::new_rows(&self.connection, before, after)
+        {
+            rows.iter().for_each(listener);
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::audit::append;
 use super::{Error, RecordId, Store, backup, damaged};
 use crate::domain::app::Rotation;
 use crate::domain::audit::AuditEntry;
+use crate::domain::chain::{Head, Remembered};
 use crate::domain::copy::{CopyQuestion, CopySign};
 
 /// How a backup is to be restored.
@@ -149,14 +150,22 @@ impl Store {
         restore: &Restore,
         spent: impl FnOnce(&[AfterRestore], Known) -> bool,
     ) -> Result<Restored, Error> {
+        // What was handed out until now is kept with what was here, in its chain.
+        self.fold_hand_outs()?;
+        let head = super::chain::head(&self.connection)?;
+        if head != Head::EMPTY {
+            // The row that joins both chains names this one.
+            self.head_file.write(&self.connection, head)?;
+        }
+        let remembered = self.head_file.read_any();
         let copy = path_text(&restore.copy)?;
         self.connection.execute("ATTACH ?1 AS copy", [copy])?;
         let restored = self.connection.execute_batch(
             "CREATE TEMP TABLE ours (id BLOB PRIMARY KEY, refreshes INTEGER, newer INTEGER) STRICT",
         );
-        let restored = restored
-            .map_err(Error::from)
-            .and_then(|()| self.write(|transaction| replace(transaction, restore, spent)));
+        let restored = restored.map_err(Error::from).and_then(|()| {
+            self.write(|transaction| replace(transaction, restore, remembered, spent))
+        });
         // The copy is thrown away; what is left of it in this connection is not worth a failure.
         let _ = self.connection.execute_batch("DROP TABLE IF EXISTS temp.ours; DETACH copy");
         let restored = restored?;
@@ -168,6 +177,7 @@ impl Store {
 fn replace(
     transaction: &Transaction<'_>,
     restore: &Restore,
+    remembered: Option<Remembered>,
     spent: impl FnOnce(&[AfterRestore], Known) -> bool,
 ) -> Result<Restored, Error> {
     transaction.pragma_update(None, "defer_foreign_keys", true)?;
@@ -181,10 +191,14 @@ fn replace(
     if !is_empty {
         let path = transaction.path().map(PathBuf::from).ok_or_else(|| damaged("a path"))?;
         let kept = backup::keep_former(&path, entry.at)?;
-        let (length, head) = audit_head(transaction)?;
-        entry.detail =
-            format!("{}; what was here is kept as {kept}, audit row {length} {head}", entry.detail);
+        let head = super::chain::head(transaction)?.joining();
+        entry.detail = format!("{}; what was here is kept as {kept}, {head}", entry.detail);
         restored.kept_as = Some(kept);
+    } else if let Some(remembered) = remembered
+        && remembered.store == copied_store(transaction)?.to_string()
+    {
+        let head = remembered.last.joining();
+        entry.detail = format!("{}; what was here before is gone, {head}", entry.detail);
     }
     let Standing { same, only, contested } = standing(transaction, &restore.host_mark)?;
     if same {
@@ -239,16 +253,10 @@ fn standing(transaction: &Transaction<'_>, host_mark: &str) -> Result<Standing, 
     )?)
 }
 
-/// The number and the hash of the last audit row of what is replaced: it joins both chains.
-fn audit_head(transaction: &Transaction<'_>) -> Result<(i64, String), Error> {
-    let mut statement = transaction.prepare(
-        "SELECT sequence, lower(hex(hash)) FROM main.audit ORDER BY sequence DESC LIMIT 1",
-    )?;
-    let mut rows = statement.query([])?;
-    match rows.next()? {
-        Some(row) => Ok((row.get(0)?, row.get(1)?)),
-        None => Ok((0, "none".into())),
-    }
+/// Which store the backup is of.
+fn copied_store(transaction: &Transaction<'_>) -> Result<RecordId, Error> {
+    Ok(transaction
+        .query_row("SELECT store_id FROM copy.meta", [], |row| Ok(RecordId(row.get(0)?)))?)
 }
 
 /// Takes over which store it is and which host used it last, and opens the question unless nothing

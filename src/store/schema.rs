@@ -8,14 +8,15 @@ use super::{Error, backup, new_record_id};
 use crate::domain::record::RecordId;
 
 /// The migrations in order; the index of one is the version it starts from.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../assets/migrations/0001_initial.sql"),
     include_str!("../../assets/migrations/0002_copies.sql"),
+    include_str!("../../assets/migrations/0003_audit.sql"),
 ];
 
 /// Brings the tables to the newest version, in one transaction, and reads the store's ID.
 ///
-/// Of an older store a copy is kept beside it first, `orgkey.db.version-1`.
+/// Of an older store a copy is kept beside it first, e.g. `orgkey.db.version-2`.
 pub(super) fn migrate(
     connection: &mut Connection,
     host_mark: impl FnOnce() -> String,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::app::Flow;
-use crate::domain::audit::{AuditEntry, AuditEvent};
+use crate::domain::audit::{AuditEntry, AuditEvent, AuditFilter};
 use crate::domain::credential::{Cause, Check, CheckKind, CheckOutcome, PendingEdit, State};
 use crate::domain::host::{InstanceUrl, LoginUrl};
 use crate::domain::id::{OrgId, UserId};
@@ -271,7 +271,7 @@ fn a_newer_store_is_refused_and_left_alone() {
     raw.pragma_update(None, "user_version", 99).unwrap();
     drop(raw);
     let error = Store::open(&path, Durability::Full, || "host".into()).err();
-    assert_eq!(error, Some(Error::TooNew { found: 99, known: 2 }));
+    assert_eq!(error, Some(Error::TooNew { found: 99, known: 3 }));
 }
 
 #[test]
@@ -324,16 +324,82 @@ fn hand_outs_are_counted_by_minute_and_program() {
     let id = signed_in(&mut store);
     let hand_out = HandOut {
         at: UnixMillis(60_001),
-        uid: 1,
-        terminal: String::new(),
-        program: "etl.sh".into(),
+        who: r#"{"uid":1,"parent":"etl.sh"}"#.into(),
         generation: Generation(1),
     };
     store.count_hand_out(id, &hand_out).unwrap();
-    store.count_hand_out(id, &hand_out).unwrap();
+    store.count_hand_out(id, &HandOut { at: UnixMillis(60_002), ..hand_out.clone() }).unwrap();
     assert_eq!(store.last_hand_out(id, Generation(1)), Ok(Some(UnixMillis(120_000))));
     assert_eq!(store.last_hand_out(id, Generation(2)), Ok(None));
-    let count: i64 =
-        store.connection.query_row("SELECT count FROM hand_out", [], |row| row.get(0)).unwrap();
-    assert_eq!(count, 2);
+    let open = |store: &Store| -> (i64, i64) {
+        let query = "SELECT count(*), coalesce(sum(count), 0) FROM hand_out";
+        store.connection.query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    };
+    assert_eq!(open(&store), (1, 2));
+
+    // The first one of a later minute takes them into the chain.
+    let rows = store.audit_head().unwrap().sequence;
+    store.count_hand_out(id, &HandOut { at: UnixMillis(130_000), ..hand_out.clone() }).unwrap();
+    assert_eq!(open(&store), (1, 1));
+    let row = store.audit_page(&AuditFilter::default(), Some(rows)).unwrap().remove(0);
+    assert_eq!((row.event.as_str(), row.detail.as_str()), ("handed_out", "2 times, generation 1"));
+    assert_eq!((row.at, row.who.as_str()), (UnixMillis(60_001), hand_out.who.as_str()));
+    assert_eq!(row.hand_outs(), Some(2));
+
+    // A change takes in all of them, and stands after them; a deletion too.
+    store.delete_credential(id, &[], &entry(AuditEvent::CredentialDeleted)).unwrap();
+    assert_eq!(open(&store), (0, 0));
+    let rows = store.audit_page(&AuditFilter::default(), Some(row.sequence)).unwrap();
+    let events: Vec<&str> = rows.iter().map(|row| row.event.as_str()).collect();
+    assert_eq!(events, ["handed_out", "credential_deleted"]);
+}
+
+#[test]
+fn a_drain_knows_the_last_hand_out_after_it_went_into_the_chain() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(&folder);
+    let id = signed_in(&mut store);
+    let hand_out = HandOut { at: UnixMillis(60_001), who: "{}".into(), generation: Generation(1) };
+    store.count_hand_out(id, &hand_out).unwrap();
+    store.fold_hand_outs().unwrap();
+    assert_eq!(store.last_hand_out(id, Generation(1)), Ok(Some(UnixMillis(120_000))));
+}
+
+#[test]
+fn what_version_2_counted_goes_into_the_chain() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(&folder);
+    let id = signed_in(&mut store);
+    store
+        .connection
+        .execute(
+            "INSERT INTO hand_out
+                 SELECT ?1, 5, 1, json_object('uid', 7, 'tty', NULL, 'parent', 'etl'), 300000, 9, 0, NULL",
+            [id.0],
+        )
+        .unwrap();
+    store.fold_hand_outs().unwrap();
+    let rows = store.audit_of("acme/production", 1).unwrap();
+    assert_eq!((rows[0].event.as_str(), rows[0].hand_outs()), ("handed_out", Some(9)));
+    assert_eq!(rows[0].who, r#"{"uid":7,"tty":null,"parent":"etl"}"#);
+}
+
+#[test]
+fn a_segment_is_sealed_after_thirty_days() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(&folder);
+    let day =
+        |day: i64| AuditEntry { at: UnixMillis(day * 86_400_000), ..entry(AuditEvent::AppAdded) };
+    for at in [0, 29, 30, 31, 59, 60, 200] {
+        store.record(&day(at)).unwrap();
+    }
+    let rows = store.audit_page(&AuditFilter::default(), None).unwrap();
+    let seals: Vec<(i64, &str)> = rows
+        .iter()
+        .filter(|row| row.event == "segment_sealed")
+        .map(|row| (row.sequence, row.detail.split(", head").next().unwrap()))
+        .collect();
+    assert_eq!(seals, [(3, "2 rows, 1 to 2"), (7, "4 rows, 3 to 6"), (9, "2 rows, 7 to 8")]);
+    let verified = store.verify_audit(None).unwrap();
+    assert_eq!((verified.broken, verified.segments, verified.rows), (None, 3, 10));
 }

@@ -36,7 +36,7 @@ pub(crate) enum Intent {
     UseOther,
     /// Drop a staged edit.
     Discard,
-    /// The checks of the selected credential.
+    /// What happened to the selected credential.
     History,
     /// The apps.
     Apps,
@@ -261,7 +261,7 @@ pub(crate) const HELP: [(&str, &str); 31] = [
     ("H", "hold: nothing is handed out, refreshed or signed in; or release; of all marked too"),
     ("U", "put the connection's other environment in use (asks)"),
     ("Enter, Tab, z", "the panel at full size, and back"),
-    ("h", "history of checks"),
+    ("h", "history: checks, changes, and who got tokens"),
     ("a", "apps: the OAuth clients of your orgs"),
     ("y", "copy an ID, the user or the host; never a token"),
     ("L", "lock or unlock the sealing key"),

@@ -138,10 +138,13 @@ fn a_token_by_the_agent_opens_no_database_and_is_recorded_for_who_asked() {
     println!("system calls of a token by the agent: {calls}");
     // Goal P2 is 120; this build checks its descriptors as it closes them.
     assert!(calls <= 130, "{calls}");
-    let store = rusqlite::Connection::open(home.path().join("orgkey.db")).unwrap();
-    let counted: i64 =
-        store.query_row("SELECT sum(count) FROM hand_out", [], |row| row.get(0)).unwrap();
-    assert_eq!(counted, 2);
+    let rows = home.orgkey(&["audit", "--event", "handed_out", "--json"]).ok().json();
+    let rows = rows["audit"].as_array().unwrap();
+    let count = |row: &serde_json::Value| -> u64 {
+        row["detail"].as_str().unwrap().split(' ').next().unwrap().parse().unwrap()
+    };
+    assert_eq!(rows.iter().map(count).sum::<u64>(), 2, "{rows:?}");
+    assert_eq!(rows.last().unwrap()["who"]["parent"], "strace", "{rows:?}");
 }
 
 #[test]

@@ -13,6 +13,7 @@
 mod common;
 
 mod agent;
+mod audit;
 mod browser;
 mod canary;
 mod drain;

@@ -229,7 +229,7 @@ fn d15_of_400_restored_credentials_300_rotate_and_the_question_is_asked_once() {
     assert_eq!(simulator.count("replays"), 0, "no spent token was ever sent");
 }
 
-/// A home whose store is of version 1: what version 2 added is taken out again.
+/// A home whose store is of version 1: what later versions added is taken out again.
 fn of_version_1(home: &Home) {
     let store = store(home);
     let columns = [
@@ -238,14 +238,26 @@ fn of_version_1(home: &Home) {
         ("meta", "moved_at"),
         ("meta", "moved_to"),
         ("credential", "refreshes"),
+        ("token_set", "handed_out"),
     ];
+    let first = include_str!("../../assets/migrations/0001_initial.sql");
+    let hand_out = first.split("CREATE TABLE hand_out").nth(1).unwrap().split(';').next().unwrap();
+    let former = format!(
+        "DROP INDEX audit_by_subject; DROP INDEX audit_segments;
+         ALTER TABLE hand_out RENAME TO newer;
+         CREATE TABLE hand_out{hand_out};
+         INSERT INTO hand_out SELECT credential_id, minute, 0, '', 'etl.sh', generation, count
+           FROM newer;
+         DROP TABLE newer;"
+    );
+    store.execute_batch(&former).unwrap();
     for (table, column) in columns {
         store.execute_batch(&format!("ALTER TABLE {table} DROP COLUMN {column}")).unwrap();
     }
     store.pragma_update(None, "user_version", 1).unwrap();
     // The same tables as the first version made.
     let made = Connection::open_in_memory().unwrap();
-    made.execute_batch(include_str!("../../assets/migrations/0001_initial.sql")).unwrap();
+    made.execute_batch(first).unwrap();
     let columns = |store: &Connection| -> Vec<String> {
         let text = "SELECT m.name || '.' || c.name || ' ' || c.type FROM sqlite_schema m
                     JOIN pragma_table_info(m.name) c WHERE m.type = 'table' ORDER BY 1";
@@ -267,7 +279,7 @@ fn d10_a_store_of_an_older_version_is_copied_then_migrated() {
     let (simulator, home) = ready();
     of_version_1(&home);
     let token = home.orgkey(&["token", "acme"]).ok().stdout;
-    assert_eq!(version_of(&home.path().join("orgkey.db")), 2);
+    assert_eq!(version_of(&home.path().join("orgkey.db")), 3);
     let kept = home.path().join("orgkey.db.version-1");
     assert_eq!(version_of(&kept), 1);
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&kept).unwrap().permissions());
@@ -307,14 +319,14 @@ fn d10_a_kill_at_any_point_of_a_migration_leaves_the_old_or_the_new() {
             assert_eq!(ended, 137, "{call} {n}");
             match version_of(&path) {
                 1 => before += 1,
-                2 => {
+                3 => {
                     after += 1;
                     assert_eq!(version_of(&home.path().join("orgkey.db.version-1")), 1);
                 }
                 other => panic!("{call} {n}: version {other}"),
             }
             home.orgkey(&["list"]).ok();
-            assert_eq!(version_of(&path), 2, "{call} {n}");
+            assert_eq!(version_of(&path), 3, "{call} {n}");
             let left = |entry: fs::DirEntry| entry.path().extension().is_some_and(|it| it == "tmp");
             assert!(!fs::read_dir(home.path()).unwrap().any(|entry| left(entry.unwrap())));
         }

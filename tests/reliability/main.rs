@@ -92,6 +92,7 @@ fn assert_sound(home: &Home) {
             "locks",
             "spent",
             "ballast",
+            "audit.head",
             "agent.sock",
         ];
         assert!(known.contains(&name.as_str()), "left behind: {name}");

@@ -42,7 +42,7 @@ fn no_file_and_an_empty_one_mean_the_defaults() {
     let config = parse("").unwrap();
     assert_eq!(config, Config::default());
     assert_eq!(config.network.deadline, Duration::from_secs(20));
-    assert_eq!(config.audit, Audit { on_write_failure: OnWriteFailure::Refuse });
+    assert_eq!(config.audit, Audit { on_write_failure: OnWriteFailure::Refuse, syslog: None });
     assert_eq!(config.host_policy(), HostPolicy::default());
     assert!(config.apps().is_empty());
 }
@@ -69,7 +69,17 @@ fn every_key_stands_in_the_example() {
             found += 1;
         }
     }
-    assert_eq!(found, 5 + 3 + 3 + 1 + 11);
+    assert_eq!(found, 5 + 3 + 3 + 2 + 11);
+}
+
+#[test]
+fn syslog_is_off_on_or_at_a_path() {
+    for (value, socket) in
+        [("false", None), ("true", Some("/dev/log")), ("\"/run/x\"", Some("/run/x"))]
+    {
+        let config = parse(&format!("[audit]\nsyslog = {value}\n")).unwrap();
+        assert_eq!(config.audit.syslog.as_deref(), socket.map(Path::new), "{value}");
+    }
 }
 
 #[test]
@@ -114,6 +124,11 @@ fn each_mistake_is_told_with_its_place_and_what_was_expected() {
         (
             "[audit]\non_write_failure = \"ignore\"\n".into(),
             "2:20: unknown variant `ignore`, expected `refuse` or `serve`",
+        ),
+        ("[audit]\nsyslog = \"log\"\n".into(), "2:10: 'log' is not the full path of a socket"),
+        (
+            "[audit]\nsyslog = 1\n".into(),
+            "2:10: invalid type: integer `1`, expected true, false, or the full path of a socket",
         ),
         ("[apps.default]\n".into(), "1:1: missing field `client_id`"),
         (

@@ -30,8 +30,8 @@ use jiff::tz::TimeZone;
 
 use crate::config::settings::TerminalUse;
 use crate::domain::app::App;
+use crate::domain::audit::HistoryEntry;
 use crate::domain::copy::CopyStanding;
-use crate::domain::credential::Check;
 use crate::domain::host::{HostPolicy, LoginUrl};
 use crate::domain::lifetime::Lifetime;
 use crate::domain::name::Address;
@@ -75,8 +75,8 @@ pub(crate) enum Screen {
     Copied(CopiedDialog),
     /// All there is to know of a credential.
     Details(Address, usize),
-    /// The checks of a credential; `None` until the engine answered.
-    History(Address, Option<Vec<Check>>, usize),
+    /// What happened to a credential; `None` until the engine answered.
+    History(Address, Option<Vec<HistoryEntry>>, usize),
     /// The apps.
     Apps(AppsScreen),
     /// The form of an app.

@@ -43,11 +43,11 @@ impl Model {
             (_, Outcome::AppTested(report)) => {
                 self.screens.push(Screen::AppReport(Box::new(report), 0));
             }
-            (Operation::History(selection), Outcome::History(checks)) => {
+            (Operation::History(selection), Outcome::History(entries)) => {
                 if let Some(Screen::History(address, shown, _)) = self.screens.last_mut()
                     && address.target() == selection.target
                 {
-                    *shown = Some(checks);
+                    *shown = Some(entries);
                 }
             }
             (_, Outcome::Key(report)) => return self.key_changed(operation, &report),

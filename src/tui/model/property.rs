@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use crate::domain::audit::HistoryEntry;
 use crate::engine::outcome::{
     AdoptReceipt, FailureDetail, KeyProtection, Progress, Revocation, SetupReceipt, TestReport,
 };
@@ -75,7 +76,7 @@ fn good_answer(operation: &Operation) -> Outcome {
     match operation {
         Operation::Index => Outcome::Index(sample::many().into_iter().collect()),
         Operation::Save(_) => Outcome::Credentials(vec![credential]),
-        Operation::History(_) => Outcome::History(vec![check]),
+        Operation::History(_) => Outcome::History(vec![HistoryEntry::Check(check)]),
         Operation::Delete(_) => Outcome::Deleted(vec![]),
         Operation::BeginSetup(_) | Operation::ShowSetup(_) => {
             let mut started = sample::authorization("acme");

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::app::{App, DEFAULT_APP, Flow};
+use crate::domain::audit::{AuditRow, HistoryEntry};
 use crate::domain::copy::{CopyQuestion, CopySign, CopyStanding, Moved};
 use crate::domain::credential::{
     AuthorizationSummary, Cause, Check, CheckKind, CheckOutcome, Credential, IntentSummary,
@@ -236,4 +237,39 @@ pub(crate) fn held(mut credential: Credential) -> Credential {
     let (reason, by) = ("ana leaves the company".into(), "root from 192.0.2.7".into());
     credential.held = Some(Hold { reason, by, since: ago(3600) });
     credential
+}
+
+/// What happened to a credential: audit rows and checks, newest first.
+pub(crate) fn history() -> Vec<HistoryEntry> {
+    let row =
+        |minutes: u64, event: &str, detail: &str, reason: &str, who: &str| HistoryEntry::Audit {
+            row: AuditRow {
+                sequence: 100 - i64::try_from(minutes).unwrap(),
+                at: UnixMillis(NOW.0 - i64::try_from(minutes).unwrap() * 60_000),
+                event: event.into(),
+                subject: "acme/production".into(),
+                detail: detail.into(),
+                reason: reason.into(),
+                who: "{}".into(),
+                hash: "00".repeat(32),
+            },
+            who: who.into(),
+        };
+    let checks = many().into_iter().filter_map(|credential| credential.last_check);
+    let mut entries = vec![
+        row(1, "handed_out", "12 times, generation 5", "", "etl nightly.sh"),
+        row(2, "hand_out_altered", "1 time, generation 5", "", "bob bash 192.0.2.7"),
+        row(30, "refreshed", "generation 5 after 4", "", "etl cron"),
+        row(
+            60,
+            "credential_edited",
+            "tags",
+            "OPS-7: billing moves to the other team",
+            "ana 192.0.2.7",
+        ),
+        row(5_000, "token_promoted", "generation 1", "", "ana 192.0.2.7"),
+    ];
+    entries.extend(checks.map(HistoryEntry::Check));
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.at()));
+    entries
 }

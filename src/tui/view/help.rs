@@ -1,6 +1,7 @@
 //! Pages to read: the keys, the checks of a credential, what was said so far.
 
-use crate::domain::credential::{Check, CheckKind};
+use crate::domain::audit::HistoryEntry;
+use crate::domain::credential::CheckKind;
 use crate::domain::name::Address;
 use crate::tui::keymap::HELP;
 use crate::tui::model::Model;
@@ -23,39 +24,61 @@ pub(super) fn draw_keys(top: usize, page: &mut Page<'_>) {
     }
 }
 
-/// The checks of a credential, newest first.
+/// What happened to a credential, newest first.
 pub(super) fn draw_history(
     model: &Model,
     address: &Address,
-    checks: Option<&[Check]>,
+    entries: Option<&[HistoryEntry]>,
     top: usize,
     page: &mut Page<'_>,
 ) {
     page.line(1, &format!("History of {address}"), page.theme.strong());
     page.gap();
-    let Some(checks) = checks else {
+    let Some(entries) = entries else {
         page.text(3, "reading the store", page.theme.dim());
         return;
     };
-    if checks.is_empty() {
-        page.text(3, "no check yet: t tests access once there is a token", page.theme.plain());
+    if entries.is_empty() {
+        page.text(
+            3,
+            "nothing happened yet: t tests access once there is a token",
+            page.theme.plain(),
+        );
     }
-    let top = top.min(checks.len().saturating_sub(1));
+    let top = top.min(entries.len().saturating_sub(1));
     let narrow = page.area.width < 60;
-    for check in checks.iter().skip(top) {
-        let kind = match check.kind {
-            CheckKind::Test => "test",
-            CheckKind::Refresh => "refresh",
-            CheckKind::SignIn => "sign-in",
-        };
-        let at = words::day_and_clock(check.at, model.now, &model.zone);
+    for entry in entries.iter().skip(top) {
+        if page.rows_left() == 0 {
+            break;
+        }
+        let at = words::day_and_clock(entry.at(), model.now, &model.zone);
         page.put(1, &at, page.theme.dim());
-        page.put(15, kind, page.theme.plain());
-        let text = format!("{} ({})", check.message, panel::took(check.latency_ms));
-        if narrow {
+        let (what, text) = entry_in_words(entry);
+        page.put(15, &what, page.theme.plain());
+        if narrow && !text.is_empty() {
             page.next();
         }
-        page.text(if narrow { 3 } else { 24 }, &text, page.theme.plain());
+        page.text(if narrow { 3 } else { 36 }, &text, page.theme.plain());
+    }
+}
+
+/// What happened, and its particulars: who, why, what exactly.
+fn entry_in_words(entry: &HistoryEntry) -> (String, String) {
+    match entry {
+        HistoryEntry::Check(check) => {
+            let kind = match check.kind {
+                CheckKind::Test => "test",
+                CheckKind::Refresh => "refresh",
+                CheckKind::SignIn => "sign-in",
+            };
+            let text = format!("{} ({})", check.message, panel::took(check.latency_ms));
+            (kind.to_owned(), text)
+        }
+        HistoryEntry::Audit { row, who } => {
+            let parts = [who.as_str(), &row.reason, &row.detail];
+            let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+            (row.words(), parts.join("; "))
+        }
     }
 }
 

@@ -94,8 +94,8 @@ fn draw_screen(model: &Model, screen: &Screen, page: &mut Page<'_>) -> Option<Po
             panel::draw_details(model, address, *top, page);
             None
         }
-        Screen::History(address, checks, top) => {
-            help::draw_history(model, address, checks.as_deref(), *top, page);
+        Screen::History(address, entries, top) => {
+            help::draw_history(model, address, entries.as_deref(), *top, page);
             None
         }
         Screen::Apps(screen) => apps::draw_list(model, screen, page),
