@@ -80,18 +80,20 @@ impl Store {
         Ok(found)
     }
 
-    /// Counts a hand-out.
+    /// Counts a hand-out; `false` where the credential is on hold, or gone: then there is none.
     pub(crate) fn count_hand_out(
         &mut self,
         credential: RecordId,
         hand_out: &HandOut,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         self.refuse_gone()?;
-        self.connection
+        let counted = self
+            .connection
             .prepare_cached(
                 "INSERT INTO hand_out
                      (credential_id, minute, uid, terminal, program, generation, count)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1)
+                 SELECT ?1, ?2, ?3, ?4, ?5, ?6, 1
+                  WHERE EXISTS (SELECT 1 FROM credential WHERE id = ?1 AND held IS NULL)
                  ON CONFLICT DO UPDATE SET count = count + 1",
             )?
             .execute((
@@ -102,7 +104,7 @@ impl Store {
                 &hand_out.program,
                 hand_out.generation.0,
             ))?;
-        Ok(())
+        Ok(counted == 1)
     }
 
     /// The end of the last minute in which a token set was handed out.

@@ -329,10 +329,17 @@ fn hand_outs_are_counted_by_minute_and_program() {
         program: "etl.sh".into(),
         generation: Generation(1),
     };
-    store.count_hand_out(id, &hand_out).unwrap();
-    store.count_hand_out(id, &hand_out).unwrap();
+    assert!(store.count_hand_out(id, &hand_out).unwrap());
+    assert!(store.count_hand_out(id, &hand_out).unwrap());
     assert_eq!(store.last_hand_out(id, Generation(1)), Ok(Some(UnixMillis(120_000))));
     assert_eq!(store.last_hand_out(id, Generation(2)), Ok(None));
+    let count: i64 =
+        store.connection.query_row("SELECT count FROM hand_out", [], |row| row.get(0)).unwrap();
+    assert_eq!(count, 2);
+
+    let hold = r#"{"reason":"x","by":"","since":0}"#;
+    store.connection.execute("UPDATE credential SET held = ?1", [hold]).unwrap();
+    assert!(!store.count_hand_out(id, &hand_out).unwrap(), "on hold: there is no hand-out");
     let count: i64 =
         store.connection.query_row("SELECT count FROM hand_out", [], |row| row.get(0)).unwrap();
     assert_eq!(count, 2);

@@ -16,6 +16,7 @@ mod agent;
 mod browser;
 mod canary;
 mod drain;
+mod hold;
 mod terminal;
 
 use common::installed;
