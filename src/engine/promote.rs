@@ -90,6 +90,9 @@ impl Engine {
         let mut account = account_to_sign_in(&row.credential);
         account.username = username.or(account.username);
         let session = self.session_timeout(&account.app).await?;
+        // The hold may have come while Salesforce was asked: the token stays, as a candidate.
+        let held = self.reload(credential).await?.credential.held;
+        refuse_held(&row.credential.address, held.as_ref())?;
         let promotion = Promotion {
             generation: stored.generation,
             account,

@@ -25,7 +25,7 @@ use crate::engine::select::{PlainName, choose};
 use crate::engine::sensitive::Sensitive;
 use crate::engine::{Engine, Failure, Outcome, Reporter, Settings, now};
 use crate::platform::who::Who;
-use crate::store::{CredentialRow, Durability, HandOut, HandOutRow, Store, TokenRow};
+use crate::store::{self, CredentialRow, Durability, HandOut, HandOutRow, Store, TokenRow};
 use crate::vault::error::Error as Vault;
 use crate::vault::key_files::KeyFiles;
 
@@ -79,7 +79,12 @@ pub(crate) fn serve(
         return Ok(Served::MustRefresh(row.id, stored.generation));
     }
     let unrecorded = match store.count_hand_out(row.id, &hand_out(stored.generation, who)) {
-        Ok(()) => None,
+        Ok(true) => None,
+        // The hold came since we looked.
+        Ok(false) => {
+            find(store, request)?;
+            return Err(store::Error::Stale.into());
+        }
         Err(error) if config.audit.on_write_failure == OnWriteFailure::Serve => {
             Some(error.to_string())
         }

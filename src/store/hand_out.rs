@@ -97,16 +97,25 @@ impl Store {
         Ok(found)
     }
 
-    /// Counts a hand-out, and takes into the chain what was counted in earlier minutes.
+    /// Counts a hand-out, and takes into the chain what was counted in earlier minutes; `false` where
+    /// the credential is on hold, or gone: then there is none.
     pub(crate) fn count_hand_out(
         &mut self,
         credential: RecordId,
         hand_out: &HandOut,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         self.refuse_gone()?;
         let minute = hand_out.at.0.div_euclid(MINUTE);
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let is_free: bool = transaction
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM credential WHERE id = ?1 AND held IS NULL)",
+            )?
+            .query_row([credential.0], |row| row.get(0))?;
+        if !is_free {
+            return Ok(false);
+        }
         let is_due: bool = transaction
             .prepare_cached("SELECT EXISTS (SELECT 1 FROM hand_out WHERE minute < ?1)")?
             .query_row([minute], |row| row.get(0))?;
@@ -124,7 +133,7 @@ impl Store {
         if let (Some(before), Some(after)) = (before, after) {
             self.committed(before, after);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The end of the last minute in which a token set was handed out.

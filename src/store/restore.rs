@@ -120,6 +120,10 @@ const MERGE: &str = "
            FROM main.credential p JOIN temp.ours o ON o.id = p.id;
     DELETE FROM temp.ours WHERE id NOT IN (SELECT id FROM copy.credential);
 
+    -- A hold that stands here is not lifted by a backup from before it.
+    UPDATE copy.credential SET held = coalesce(
+                (SELECT p.held FROM main.credential p WHERE p.id = credential.id), held);
+
     INSERT INTO copy.access_test (credential_id, kind, at, outcome, latency_ms, message, remedy)
          SELECT credential_id, kind, at, outcome, latency_ms, message, remedy
            FROM main.access_test WHERE credential_id IN (SELECT id FROM temp.ours) ORDER BY id;

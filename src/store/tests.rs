@@ -327,7 +327,7 @@ fn hand_outs_are_counted_by_minute_and_program() {
         who: r#"{"uid":1,"parent":"etl.sh"}"#.into(),
         generation: Generation(1),
     };
-    store.count_hand_out(id, &hand_out).unwrap();
+    assert!(store.count_hand_out(id, &hand_out).unwrap());
     store.count_hand_out(id, &HandOut { at: UnixMillis(60_002), ..hand_out.clone() }).unwrap();
     assert_eq!(store.last_hand_out(id, Generation(1)), Ok(Some(UnixMillis(120_000))));
     assert_eq!(store.last_hand_out(id, Generation(2)), Ok(None));
@@ -335,6 +335,11 @@ fn hand_outs_are_counted_by_minute_and_program() {
         let query = "SELECT count(*), coalesce(sum(count), 0) FROM hand_out";
         store.connection.query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
     };
+    assert_eq!(open(&store), (1, 2));
+    let hold = r#"{"reason":"x","by":"","since":0}"#;
+    store.connection.execute("UPDATE credential SET held = ?1", [hold]).unwrap();
+    assert!(!store.count_hand_out(id, &hand_out).unwrap(), "on hold: there is no hand-out");
+    store.connection.execute("UPDATE credential SET held = NULL", []).unwrap();
     assert_eq!(open(&store), (1, 2));
 
     // The first one of a later minute takes them into the chain.

@@ -17,6 +17,7 @@ mod audit;
 mod browser;
 mod canary;
 mod drain;
+mod hold;
 mod terminal;
 
 use common::installed;
