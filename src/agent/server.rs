@@ -127,6 +127,7 @@ impl Agent {
     ) {
         let mut leaving = self.leaving.subscribe();
         let (idle, locking) = (self.idle_for(idle), self.lock_in_time());
+        let draining = Box::pin(self.engine().drain_in_time());
         let accepting = async {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(Arc::clone(self).connection(stream));
@@ -137,6 +138,7 @@ impl Agent {
             () = idle => {}
             () = accepting => {}
             () = locking => {}
+            () = draining => {}
             _ = leaving.wait_for(|leaving| *leaving) => {}
         }
         self.leaving.send_replace(true);

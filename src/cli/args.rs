@@ -4,6 +4,7 @@
 mod backup;
 mod many;
 mod revoke;
+mod rotate;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -14,6 +15,7 @@ use crate::domain::time::parse_span;
 pub(crate) use backup::{Adopt, Backup, Move, Restore};
 pub(crate) use many::Many;
 pub(crate) use revoke::{Hold, Release, Revoke};
+pub(crate) use rotate::Rotate;
 
 /// OAuth credential console for Salesforce orgs
 ///
@@ -48,6 +50,11 @@ pub(crate) enum Command {
     Setup(Setup),
     /// Test access with one real call
     Test(Many),
+    /// Rotate tokens with no downtime: by a refresh, or by a new sign-in where the app keeps them
+    ///
+    /// The old token works until the new one has passed its test; then it drains and is revoked.
+    /// Exit code 3 means that a person must sign in.
+    Rotate(Rotate),
     /// Edit saved credentials without clearing them
     ///
     /// A change of the account while a token lives is staged: the token works until the new
@@ -237,6 +244,9 @@ pub(crate) struct Setup {
     /// Complete a pending sign-in: '-' reads the address that the browser ended at from standard input
     #[arg(long, value_name = "-", value_parser = stdin_address)]
     pub(crate) finish: Option<String>,
+    /// How long the token that is replaced works on at most, e.g. 30m; 0s revokes it at once
+    #[arg(long, value_name = "SPAN", value_parser = parse_span, conflicts_with_all = ["finish", "cancel"])]
+    pub(crate) drain: Option<std::time::Duration>,
     /// Give up the pending sign-in
     #[arg(long, conflicts_with_all = ["start", "finish"])]
     pub(crate) cancel: bool,

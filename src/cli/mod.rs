@@ -20,6 +20,7 @@ mod many;
 mod output;
 mod read;
 mod revoke;
+mod rotate;
 mod setup;
 mod signals;
 mod simulate;
@@ -142,6 +143,7 @@ async fn perform(command: Command, context: &Context) -> Done {
         Command::Save(save) => edit::save(save, context).await,
         Command::Setup(setup) => setup::run(setup, context).await,
         Command::Test(test) => test::run(test, context).await,
+        Command::Rotate(rotate) => rotate::run(rotate, context).await,
         Command::Reset(reset) => edit::reset(reset, context).await,
         Command::Use(place) => edit::put_in_use(place.address, context).await,
         Command::List => read::list(context).await,

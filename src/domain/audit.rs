@@ -73,6 +73,8 @@ pub(crate) enum AuditEvent {
     Released,
     /// The token sets of a credential are to be revoked, and are out of use here.
     RevocationBegun,
+    /// A refresh that was asked for brought another refresh token.
+    Rotated,
 }
 
 impl AuditEvent {
@@ -112,6 +114,7 @@ impl AuditEvent {
             Self::Held => "held",
             Self::Released => "released",
             Self::RevocationBegun => "revocation_begun",
+            Self::Rotated => "rotated",
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::domain::hold::Hold;
 use crate::domain::host::{InstanceUrl, LoginUrl};
 use crate::domain::id::{OrgId, UserId};
 use crate::domain::name::Address;
+use crate::domain::rotation::Draining;
 use crate::domain::time::UnixMillis;
 use crate::domain::token::{Expiry, Generation};
 
@@ -208,6 +209,8 @@ pub(crate) struct TokenSummary {
     pub(crate) refused: Option<Cause>,
     /// Whether there is a refresh token.
     pub(crate) refreshable: bool,
+    /// When a refresh last brought another refresh token.
+    pub(crate) rotated_at: Option<UnixMillis>,
 }
 
 /// A pending set-up in clear.
@@ -284,6 +287,10 @@ pub(crate) struct Credential {
     pub(crate) authorization: Option<AuthorizationSummary>,
     /// A refresh, or the first sign-in, whose end is not durable.
     pub(crate) intent: Option<IntentSummary>,
+    /// What is left of the token set that was replaced last.
+    pub(crate) draining: Option<Draining>,
+    /// When the token is to be rotated, where app or tags say how often.
+    pub(crate) rotate_due: Option<UnixMillis>,
 }
 
 /// What the state of a credential follows from.

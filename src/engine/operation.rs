@@ -102,6 +102,8 @@ pub(crate) enum Operation {
     Owed,
     /// Try each of them again. Answers [`super::Outcome::Owed`] with what is left.
     PayOwed,
+    /// Rotate with no downtime, or say who has to sign in. Answers [`super::Outcome::Rotated`].
+    Rotate(RotateRequest),
 }
 
 impl Operation {
@@ -149,6 +151,7 @@ impl Operation {
             Self::Revoke(_) => "revoke",
             Self::Owed => "owed",
             Self::PayOwed => "pay_owed",
+            Self::Rotate(_) => "rotate",
         }
     }
 }
@@ -266,6 +269,30 @@ pub(crate) struct BeginSetup {
     pub(crate) selection: Selection,
     /// `None` takes what the app allows first.
     pub(crate) flow: Option<Flow>,
+    /// Whether it is begun to rotate the token that lives.
+    pub(crate) is_rotation: bool,
+    /// The longest time that the replaced token works on.
+    pub(crate) drain: Option<Duration>,
+    /// For the audit.
+    pub(crate) reason: Option<String>,
+}
+
+impl BeginSetup {
+    /// As the app and the defaults have it.
+    pub(crate) fn plain(selection: Selection) -> Self {
+        Self { selection, flow: None, is_rotation: false, drain: None, reason: None }
+    }
+}
+
+/// What to rotate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RotateRequest {
+    /// Which credential.
+    pub(crate) selection: Selection,
+    /// Say how it would be done, and do nothing.
+    pub(crate) dry_run: bool,
+    /// For the audit.
+    pub(crate) reason: Option<String>,
 }
 
 /// How to complete a set-up.

@@ -5,7 +5,9 @@ use rusqlite::OptionalExtension;
 use super::credential::environment;
 use super::{Error, RecordId, Store, TokenRow, damaged};
 use crate::domain::hold::Hold;
+use super::{CredentialRow, Error, RecordId, Store, TokenRow, damaged};
 use crate::domain::name::{Address, ConnectionName};
+use crate::domain::rotation::Taken;
 use crate::domain::time::UnixMillis;
 use crate::domain::token::Generation;
 
@@ -121,5 +123,35 @@ impl Store {
             .optional()?
             .flatten();
         Ok(minute.map(|minute| UnixMillis((minute + 1) * 60_000)))
+    }
+
+    /// The same row, with who got its draining token set last.
+    pub(super) fn with_taken(&self, mut row: CredentialRow) -> Result<CredentialRow, Error> {
+        if let Some(draining) = &mut row.credential.draining {
+            draining.taken = self.draining_taken(row.id)?;
+        }
+        Ok(row)
+    }
+
+    fn draining_taken(&self, credential: RecordId) -> Result<Option<Taken>, Error> {
+        let taken = self
+            .connection
+            .prepare_cached(
+                "SELECT h.minute, h.program, h.terminal
+                   FROM hand_out h
+                   JOIN token_set d ON d.credential_id = h.credential_id
+                        AND d.generation = h.generation AND d.role = 'draining'
+                  WHERE h.credential_id = ?1 ORDER BY h.minute DESC LIMIT 1",
+            )?
+            .query_row([credential.0], |row| {
+                let minute: i64 = row.get(0)?;
+                Ok(Taken {
+                    at: UnixMillis(minute * 60_000),
+                    program: row.get(1)?,
+                    terminal: row.get(2)?,
+                })
+            })
+            .optional()?;
+        Ok(taken)
     }
 }

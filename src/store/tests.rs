@@ -63,6 +63,8 @@ fn token(generation: u64, role: TokenRole) -> TokenRow {
         environment_proven: false,
         refused: None,
         drain_until: None,
+        rotated_at: None,
+        drain_limit: None,
         sealed: vec![1, 2, 3],
     }
 }
@@ -271,7 +273,7 @@ fn a_newer_store_is_refused_and_left_alone() {
     raw.pragma_update(None, "user_version", 99).unwrap();
     drop(raw);
     let error = Store::open(&path, Durability::Full, || "host".into()).err();
-    assert_eq!(error, Some(Error::TooNew { found: 99, known: 2 }));
+    assert_eq!(error, Some(Error::TooNew { found: 99, known: 3 }));
 }
 
 #[test]

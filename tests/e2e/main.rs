@@ -16,6 +16,7 @@ mod agent;
 mod browser;
 mod canary;
 mod drain;
+mod rotate;
 mod terminal;
 
 use common::installed;

@@ -269,7 +269,7 @@ impl Model {
     }
 
     fn set_up_completed(&mut self, receipt: SetupReceipt) {
-        let SetupReceipt { credential, test, replaced } = receipt;
+        let SetupReceipt { credential, test, replaced, .. } = receipt;
         let address = credential.address.clone();
         self.close_setup_of(&address);
         let who = credential.username.clone().unwrap_or_else(|| credential.user_id.to_string());

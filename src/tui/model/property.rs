@@ -86,6 +86,7 @@ fn good_answer(operation: &Operation) -> Outcome {
             credential,
             test: check,
             replaced: Revocation::Draining,
+            is_rotation: false,
         })),
         Operation::Test(_) => Outcome::Tested(TestReport { address, check, api_requests: None }),
         Operation::Apps | Operation::AddApps(_) | Operation::EditApp(_) => {

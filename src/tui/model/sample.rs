@@ -66,6 +66,8 @@ pub(crate) fn saved(name: &str, environment: &str) -> Credential {
         last_test: None,
         authorization: None,
         intent: None,
+        draining: None,
+        rotate_due: None,
     }
 }
 
@@ -92,6 +94,7 @@ pub(crate) fn with_token(mut credential: Credential) -> Credential {
         signed_in_at: ago(13 * 86_400),
         refused: None,
         refreshable: true,
+        rotated_at: None,
     });
     credential
 }

@@ -292,7 +292,12 @@ fn the_whole_set_up_goes_by_keys_and_one_paste() {
     let test = credential.last_test.clone().unwrap();
     answer(&mut model, |_| {
         let replaced = Revocation::NothingToRevoke;
-        Outcome::SetupCompleted(Box::new(SetupReceipt { credential, test, replaced }))
+        Outcome::SetupCompleted(Box::new(SetupReceipt {
+            credential,
+            test,
+            replaced,
+            is_rotation: false,
+        }))
     });
     assert!(model.screens.is_empty());
     assert_eq!(model.notices.newest().unwrap().tone, Tone::Good);
