@@ -5,6 +5,7 @@ mod backup;
 mod many;
 mod revoke;
 mod rotate;
+mod status;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -16,6 +17,7 @@ pub(crate) use backup::{Adopt, Backup, Move, Restore};
 pub(crate) use many::Many;
 pub(crate) use revoke::{Hold, Release, Revoke};
 pub(crate) use rotate::Rotate;
+pub(crate) use status::{Status, StatusFormat};
 
 /// OAuth credential console for Salesforce orgs
 ///
@@ -50,9 +52,9 @@ pub(crate) enum Command {
     Setup(Setup),
     /// Test access with one real call
     Test(Many),
-    /// Rotate tokens with no downtime: by a refresh, or by a new sign-in where the app keeps them
+    /// Rotate tokens with no downtime
     ///
-    /// The old token works until the new one has passed its test; then it drains and is revoked.
+    /// By a refresh, or by a new sign-in where the app does not rotate refresh tokens. The old token works until the new one has passed its test; then it drains and is revoked.
     /// Exit code 3 means that a person must sign in.
     Rotate(Rotate),
     /// Edit saved credentials without clearing them
@@ -64,6 +66,8 @@ pub(crate) enum Command {
     Use(Use),
     /// List all credentials
     List,
+    /// Count the credentials by state; exit 0 when all is well
+    Status(Status),
     /// Show one credential with its last test and its token's end
     Show(Named),
     /// Revoke the token at Salesforce, then remove credentials and token for good

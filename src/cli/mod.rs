@@ -24,6 +24,7 @@ mod rotate;
 mod setup;
 mod signals;
 mod simulate;
+mod status;
 mod test;
 mod token;
 mod words;
@@ -147,6 +148,7 @@ async fn perform(command: Command, context: &Context) -> Done {
         Command::Reset(reset) => edit::reset(reset, context).await,
         Command::Use(place) => edit::put_in_use(place.address, context).await,
         Command::List => read::list(context).await,
+        Command::Status(status) => status::run(&status, context).await,
         Command::Show(named) => read::show(named, context).await,
         Command::Delete(delete) => edit::delete(delete, context).await,
         Command::App(app) => app::run(app, context).await,

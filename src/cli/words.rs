@@ -126,6 +126,13 @@ fn open_facts(credential: &Credential, now: UnixMillis) -> Vec<Fact> {
     if credential.revocation_owed {
         facts.push(("Owed", "a revocation at Salesforce is tried again".into()));
     }
+    if let Some(draining) = &credential.draining {
+        facts.push(("Drains", draining_in_words(draining, now)));
+    }
+    if let Some(due) = credential.rotate_due {
+        let words = if due <= now { "overdue since" } else { "due" };
+        facts.push(("Rotation", format!("{words} {}", due.rfc3339())));
+    }
     facts.push(("Held", credential.held.as_ref().map_or_else(String::new, Hold::to_string)));
     facts
 }
@@ -226,7 +233,8 @@ pub(crate) fn rotation_line(report: &RotationReport, width: usize, now: UnixMill
         let _ = write!(line, "; {}", draining_in_words(draining, now));
     }
     if !report.remedy.is_empty() {
-        let _ = write!(line, "\n{:indent$}{}", "", report.remedy, indent = width + 19);
+        let indent = width.max(address.len()) + 19;
+        let _ = write!(line, "\n{:indent$}{}", "", report.remedy);
     }
     line
 }

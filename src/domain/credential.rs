@@ -88,6 +88,19 @@ words!(
 );
 
 impl State {
+    /// Every state, in the order of product.md.
+    pub(crate) const IN_ORDER: [Self; 9] = [
+        Self::NoToken,
+        Self::Authorizing,
+        Self::Untested,
+        Self::Ready,
+        Self::Limited,
+        Self::Unreachable,
+        Self::Uncertain,
+        Self::Misconfigured,
+        Self::NeedsSetup,
+    ];
+
     /// The words on screen.
     pub(crate) fn words(self) -> &'static str {
         match self {
@@ -412,5 +425,6 @@ mod tests {
         marks.sort_unstable();
         marks.dedup();
         assert_eq!(marks.len(), State::ALL.len());
+        assert_eq!(State::IN_ORDER, State::ALL);
     }
 }

@@ -112,8 +112,14 @@ impl<'a> Row<'a> {
     }
 
     /// Whether a revocation for it is owed.
+    /// Whether a revocation is owed.
     pub(crate) fn owes_revocation(&self) -> bool {
         self.flags & flag::OWED != 0
+    }
+
+    /// Whether a replaced token set drains.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.flags & flag::DRAINING != 0
     }
 
     /// What the filter looks at beside.

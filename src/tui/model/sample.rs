@@ -12,10 +12,12 @@ use crate::domain::hold::Hold;
 use crate::domain::host::{InstanceUrl, LoginUrl};
 use crate::domain::id::{OrgId, UserId};
 use crate::domain::name::{Address, ConnectionName, Environment};
+use crate::domain::rotation::{Draining, Taken};
 use crate::domain::time::UnixMillis;
 use crate::domain::token::{Expiry, Generation};
 use crate::engine::outcome::{
     AppFinding, AppReport, AuthorizationStarted, Proof, Revocation, RevokeReceipt,
+    OldToken, RotationHow, RotationReport,
 };
 
 /// 25 November 2026, 14:05 UTC.
@@ -238,5 +240,30 @@ pub(crate) fn revoked() -> RevokeReceipt {
 pub(crate) fn held(mut credential: Credential) -> Credential {
     let (reason, by) = ("ana leaves the company".into(), "root from 192.0.2.7".into());
     credential.held = Some(Hold { reason, by, since: ago(3600) });
+/// A rotation that needs a person.
+pub(crate) fn rotation(address: &Address) -> RotationReport {
+    RotationReport {
+        address: address.clone(),
+        how: RotationHow::SignIn,
+        outcome: CheckOutcome::NeedsSetup,
+        generation: Some(Generation(40)),
+        old: OldToken::Kept,
+        message: "a sign-in is needed".into(),
+        remedy: String::new(),
+    }
+}
+
+/// One whose replaced token still works, and that is overdue by another rule.
+pub(crate) fn draining() -> Credential {
+    let mut credential = ready("acme", "production");
+    credential.draining = Some(Draining {
+        until: NOW.plus(Duration::from_secs(1_500)),
+        taken: Some(Taken {
+            at: ago(120),
+            program: "nightly.sh".into(),
+            terminal: "/dev/pts/3".into(),
+        }),
+    });
+    credential.rotate_due = Some(ago(2 * 86_400));
     credential
 }
