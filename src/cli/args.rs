@@ -5,6 +5,7 @@ mod backup;
 mod many;
 mod revoke;
 mod rotate;
+mod simulate;
 mod status;
 
 use clap::{Args, Parser, Subcommand};
@@ -17,6 +18,7 @@ pub(crate) use backup::{Adopt, Backup, Move, Restore};
 pub(crate) use many::Many;
 pub(crate) use revoke::{Hold, Release, Revoke};
 pub(crate) use rotate::Rotate;
+pub(crate) use simulate::Simulate;
 pub(crate) use status::{Status, StatusFormat};
 
 /// OAuth credential console for Salesforce orgs
@@ -474,26 +476,6 @@ pub(crate) enum Recipient {
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
-}
-
-/// What `orgkey simulate --help` says of faults.
-const SIMULATE_HELP: &str = "\
-It says when it is ready and which orgs, users, passwords and apps it has.
-
-Its control plane, http://localhost:PORT/_control/, moves its clock (clock), changes apps and users
-(apps, users, orgs), tells what happened (journal, counts, approvals, refresh_tokens), and takes
-faults (faults). A fault says which requests it meets, and how the answer leaves: answer, reset,
-stall, truncate@BYTES, cut_chunks@BYTES, drip@BYTES_PER_SECOND, drip_body@BYTES_PER_SECOND,
-huge@BYTES, endless, redirect:URL. The rotation_policy of an app is strict, grace or
-until_first_use. README.md has the tables.";
-
-/// `orgkey simulate`
-#[derive(Debug, Args)]
-#[command(after_long_help = SIMULATE_HELP)]
-pub(crate) struct Simulate {
-    /// Address and port on this machine; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
-    pub(crate) listen: std::net::SocketAddr,
 }
 
 fn target(text: &str) -> Result<Target, String> {

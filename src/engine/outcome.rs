@@ -1,21 +1,23 @@
 //! What the engine answers. Plain data without handles; a secret is in [`TokenAnswer`] and in a
 //! recovery identity that is shown once, and nowhere else.
 
+mod rotation;
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::app::{App, Flow};
 use crate::domain::copy::{BackupPurpose, CopyQuestion, CopyStanding, Moved};
-use crate::domain::credential::{Check, CheckOutcome, Credential};
+use crate::domain::credential::{Check, Credential};
 use crate::domain::host::InstanceUrl;
 use crate::domain::id::{OrgId, UserId};
 use crate::domain::lifetime::Lifetime;
 use crate::domain::name::{Address, Environment};
 use crate::domain::packed::Packed;
 use crate::domain::policy::Account;
-use crate::domain::rotation::Draining;
 use crate::domain::time::UnixMillis;
-use crate::domain::token::{Expiry, Generation};
+use crate::domain::token::Expiry;
 use crate::engine::sensitive::Sensitive;
+pub(crate) use rotation::{OldToken, RotationHow, RotationReport};
 
 /// The answer to an operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -205,55 +207,6 @@ pub(crate) struct SetupReceipt {
     pub(crate) replaced: Revocation,
     /// Whether it was begun to rotate.
     pub(crate) is_rotation: bool,
-}
-
-/// How a credential is rotated, or why it is not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum RotationHow {
-    /// By a refresh that brings another refresh token.
-    Refresh,
-    /// By a new sign-in.
-    SignIn,
-    /// It is on hold.
-    OnHold,
-    /// There is nothing to rotate.
-    NoToken,
-}
-
-/// What became of the token that was there before.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum OldToken {
-    /// Nothing: it is still the one in use.
-    Kept,
-    /// The refresh spent it.
-    Spent,
-    /// It works until its end.
-    Draining(Draining),
-    /// It is revoked at Salesforce.
-    Revoked,
-    /// Its revocation could not be delivered yet.
-    Owed,
-}
-
-/// How a rotation went.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct RotationReport {
-    /// Of which credential.
-    pub(crate) address: Address,
-    /// How it is done.
-    pub(crate) how: RotationHow,
-    /// How it ended: of the new token the access test.
-    pub(crate) outcome: CheckOutcome,
-    /// The token set in use now.
-    pub(crate) generation: Option<Generation>,
-    /// What became of the one before.
-    pub(crate) old: OldToken,
-    /// One line for people.
-    pub(crate) message: String,
-    /// What to do next; empty when nothing is to be done.
-    pub(crate) remedy: String,
 }
 
 /// How an access test went.

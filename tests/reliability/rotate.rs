@@ -43,7 +43,9 @@ fn assert_one_or_two_live(home: &Home, simulator: &Simulator, point: &str) -> us
 
 fn afresh(home: &Home, simulator: &Simulator) {
     simulator.control("revoke", &json!({ "username": ANA }));
-    home.set_up(simulator, "acme", ANA).ok();
+    let begun = home.orgkey(&["setup", "acme", "--start", "--drain", "0s"]).ok();
+    let redirect = simulator.sign_in(&begun.stdout, ANA);
+    home.orgkey_with(&["setup", "acme", "--finish", "-"], &redirect).ok();
     home.orgkey(&["test", "acme"]).ok();
 }
 
@@ -75,9 +77,9 @@ fn sign_in_once(home: &Home, simulator: &Simulator, call: &str, n: usize, met: &
         return true;
     }
     if exchanged {
-        met.committed += 1
+        met.committed += 1;
     } else {
-        met.kept += 1
+        met.kept += 1;
     }
     // The next rotation goes on where it was cut off, or begins anew.
     let again = home.orgkey(&begin);
@@ -123,13 +125,19 @@ fn refresh_once(home: &Home, simulator: &Simulator, call: &str, n: usize, met: &
     again.ok();
     assert_eq!(simulator.count("replays"), 0, "{point}");
     if spent {
-        met.committed += 1
+        met.committed += 1;
     } else {
-        met.kept += 1
+        met.kept += 1;
     }
     assert_eq!(home.shown("acme")["state"], "ready", "{point}");
     assert_eq!(approvals(simulator, ANA), 1, "{point}");
     true
+}
+
+/// What can be lost is an answer on its way from the wire to the inbox: a handful of calls, each of
+/// which may come first, second or third in the thread that makes it.
+fn assert_little_lost(met: &Met) {
+    assert!(met.lost.len() <= 4, "{met:?}");
 }
 
 fn without_rotation(simulator: &Simulator) -> Home {
@@ -149,7 +157,7 @@ fn a_kill_where_a_rotation_by_sign_in_is_heard_leaves_one_token_that_works() {
     let mut met = Met::default();
     each_point(&all(&TELLING_CALLS), |call, n| sign_in_once(&home, &simulator, call, n, &mut met));
     assert!(met.kept > 0 && met.committed > 0, "{met:?}");
-    assert!(met.lost.len() <= 2, "{met:?}");
+    assert_little_lost(&met);
 }
 
 #[test]
@@ -163,13 +171,13 @@ fn a_kill_where_a_rotation_by_refresh_is_heard_loses_no_token_unsaid() {
     let mut met = Met::default();
     each_point(&all(&TELLING_CALLS), |call, n| refresh_once(&home, &simulator, call, n, &mut met));
     assert!(met.kept > 0 && met.committed > 0, "{met:?}");
-    assert!(met.lost.len() <= 2, "{met:?}");
+    assert_little_lost(&met);
 }
 
 #[test]
 #[ignore = "takes minutes"]
-fn a_kill_at_every_system_call_of_both_rotations_leaves_one_token_that_works() {
-    if !installed(&["strace"], "kills at every system call of a rotation") {
+fn a_kill_at_every_system_call_of_a_rotation_by_refresh_loses_no_token_unsaid() {
+    if !installed(&["strace"], "kills at every system call of a rotation by refresh") {
         return;
     }
     let simulator = Simulator::start();
@@ -179,8 +187,15 @@ fn a_kill_at_every_system_call_of_both_rotations_leaves_one_token_that_works() {
     let mut met = Met::default();
     each_point(&calls, |call, n| refresh_once(&home, &simulator, call, n, &mut met));
     say(&format!("rotation by refresh, killed: {met:?}"));
-    assert!(met.lost.len() <= 2, "{met:?}");
+    assert_little_lost(&met);
+}
 
+#[test]
+#[ignore = "takes minutes"]
+fn a_kill_at_every_system_call_of_a_rotation_by_sign_in_leaves_one_token_that_works() {
+    if !installed(&["strace"], "kills at every system call of a rotation by sign-in") {
+        return;
+    }
     let simulator = Simulator::start();
     let home = without_rotation(&simulator);
     let begun = home.orgkey(&["rotate", "acme", "--drain", "0s"]).expect(3);
@@ -190,7 +205,7 @@ fn a_kill_at_every_system_call_of_both_rotations_leaves_one_token_that_works() {
     let mut met = Met::default();
     each_point(&calls, |call, n| sign_in_once(&home, &simulator, call, n, &mut met));
     say(&format!("rotation by sign-in, killed: {met:?}"));
-    assert!(met.lost.len() <= 2, "{met:?}");
+    assert_little_lost(&met);
 }
 
 #[test]
@@ -203,15 +218,14 @@ fn two_hundred_are_rotated_and_a_fault_of_some_keeps_their_token() {
     let home = Home::new();
     let org = simulator.org_of(ANA);
     let user = simulator.user(ANA);
-    let lines: String = (0..ALL)
-        .map(|number| {
-            let line = json!({
-                "name": format!("org-{number:03}"), "org_id": org["org_id"],
-                "user_id": user["user_id"], "login_url": org["my_domain"],
-            });
-            format!("{line}\n")
-        })
-        .collect();
+    let line = |number: usize| {
+        let line = json!({
+            "name": format!("org-{number:03}"), "environment": "production",
+            "org_id": org["org_id"], "user_id": user["user_id"], "login_url": org["my_domain"],
+        });
+        line.to_string()
+    };
+    let lines = (0..ALL).map(line).collect::<Vec<_>>().join("\n");
     home.orgkey_with(&["save", "--from", "-"], &lines).ok();
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {

@@ -62,3 +62,44 @@ impl Model {
         effects
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Outcome;
+    use crate::tui::model::sample;
+    use crate::tui::model::tests::{answer, keys, loaded, submitted};
+
+    #[test]
+    fn a_rotation_that_needs_a_person_opens_the_set_up_pane_and_is_marked_as_one() {
+        let mut model = loaded(vec![sample::ready("acme", "production")]);
+        let effects = keys(&mut model, "R");
+        assert!(matches!(submitted(&effects)[..], [Operation::Rotate(_)]));
+        let report = sample::rotation(&sample::address("acme", "production"));
+        let effects = answer(&mut model, |_| Outcome::Rotated(Box::new(report)));
+        assert!(matches!(model.screens.last(), Some(Screen::Setup(_))));
+        let begun = submitted(&effects).into_iter().any(|operation| match operation {
+            Operation::BeginSetup(request) => request.is_rotation,
+            _ => false,
+        });
+        assert!(begun, "{effects:?}");
+    }
+
+    #[test]
+    fn a_rotation_by_refresh_is_told_with_its_generation() {
+        let mut model = loaded(vec![sample::ready("acme", "production")]);
+        keys(&mut model, "R");
+        let report = RotationReport {
+            how: RotationHow::Refresh,
+            outcome: CheckOutcome::Ok,
+            old: OldToken::Spent,
+            message: "Access test successful".into(),
+            ..sample::rotation(&sample::address("acme", "production"))
+        };
+        answer(&mut model, |_| Outcome::Rotated(Box::new(report)));
+        let told = model.notices.all().next().unwrap();
+        assert_eq!(told.text, "acme/production is rotated, generation 40. Access test successful");
+        let mut empty = loaded(vec![sample::saved("acme", "production")]);
+        assert!(submitted(&keys(&mut empty, "R")).is_empty());
+    }
+}

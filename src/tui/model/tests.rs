@@ -171,7 +171,7 @@ pub(crate) fn keys(model: &mut Model, typed: &str) -> Vec<Effect> {
     typed.chars().flat_map(|character| press(model, key(character))).collect()
 }
 
-fn submitted(effects: &[Effect]) -> Vec<&Operation> {
+pub(super) fn submitted(effects: &[Effect]) -> Vec<&Operation> {
     fn operation(effect: &Effect) -> Option<&Operation> {
         match effect {
             Effect::Submit { operation, .. } => Some(operation),
@@ -221,40 +221,6 @@ fn a_test_without_a_token_says_what_to_do_first() {
     let mut model = loaded(vec![sample::saved("acme", "production")]);
     assert_eq!(keys(&mut model, "t"), []);
     assert_eq!(model.notices.newest().unwrap().remedy, "s sets up the OAuth token");
-}
-
-#[test]
-fn a_rotation_that_needs_a_person_opens_the_set_up_pane_and_is_marked_as_one() {
-    let mut model = loaded(vec![sample::ready("acme", "production")]);
-    let effects = keys(&mut model, "R");
-    assert!(matches!(submitted(&effects)[..], [Operation::Rotate(_)]));
-    let report = sample::rotation(&sample::address("acme", "production"));
-    let effects = answer(&mut model, |_| Outcome::Rotated(Box::new(report)));
-    assert!(matches!(model.screens.last(), Some(Screen::Setup(_))));
-    let begun = submitted(&effects).into_iter().any(|operation| match operation {
-        Operation::BeginSetup(request) => request.is_rotation,
-        _ => false,
-    });
-    assert!(begun, "{effects:?}");
-}
-
-#[test]
-fn a_rotation_by_refresh_is_told_with_its_generation() {
-    use crate::engine::outcome::{OldToken, RotationHow};
-    let mut model = loaded(vec![sample::ready("acme", "production")]);
-    keys(&mut model, "R");
-    let report = crate::engine::outcome::RotationReport {
-        how: RotationHow::Refresh,
-        outcome: CheckOutcome::Ok,
-        old: OldToken::Spent,
-        message: "Access test successful".into(),
-        ..sample::rotation(&sample::address("acme", "production"))
-    };
-    answer(&mut model, |_| Outcome::Rotated(Box::new(report)));
-    let told = model.notices.all().next().unwrap();
-    assert_eq!(told.text, "acme/production is rotated, generation 40. Access test successful");
-    let mut empty = loaded(vec![sample::saved("acme", "production")]);
-    assert!(submitted(&keys(&mut empty, "R")).is_empty());
 }
 
 #[test]
