@@ -13,7 +13,7 @@ use crate::platform::terminal;
 
 use super::args::Rotate;
 use super::context::Context;
-use super::many::{self, Chosen};
+use super::many::{self, Chosen, Names};
 use super::output::{Done, Ended};
 use super::test::{AT_ONCE, end_of_many, is_of_the_store};
 use super::words::rotation_line;
@@ -28,7 +28,8 @@ pub(crate) async fn run(rotate: Rotate, context: &Context) -> Done {
     }
     let takes_all = rotate.dry_run;
     let fits = |row: &Row<'_>| takes_all || (row.has_token_to_test() && !row.is_held());
-    let Chosen { addresses, left_out } = many::choose(&rotate.many, fits, context).await?;
+    let Chosen { addresses, left_out, .. } =
+        many::choose(&rotate.many, Names::MustBeClear, fits, context).await?;
     if left_out > 0 {
         context.output.say(&format!("left out, without a token or on hold: {left_out}"));
     }

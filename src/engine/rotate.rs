@@ -30,7 +30,7 @@ impl Engine {
         if request.dry_run {
             return Ok(Outcome::Rotated(Box::new(planned(&row.credential, way))));
         }
-        refuse_held(&row.credential.address, row.credential.held.as_deref())?;
+        refuse_held(&row.credential.address, row.credential.held.as_ref())?;
         let refused = row.credential.token.as_ref().and_then(|token| token.refused);
         let done = match (refused, way) {
             _ if row.credential.has_candidate => self.finish_sign_in(&row, reporter).await,

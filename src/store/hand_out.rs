@@ -3,9 +3,8 @@
 use rusqlite::OptionalExtension;
 
 use super::credential::environment;
-use super::{Error, RecordId, Store, TokenRow, damaged};
-use crate::domain::hold::Hold;
 use super::{CredentialRow, Error, RecordId, Store, TokenRow, damaged};
+use crate::domain::hold::Hold;
 use crate::domain::name::{Address, ConnectionName};
 use crate::domain::rotation::Taken;
 use crate::domain::time::UnixMillis;

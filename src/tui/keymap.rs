@@ -317,7 +317,7 @@ mod tests {
                             | Intent::UseOther
                             | Intent::Revoke
                             | Intent::Hold
- | Intent::Rotate
+                            | Intent::Rotate
                     )
                 ),
                 "{lower}"

@@ -16,8 +16,8 @@ use crate::domain::rotation::{Draining, Taken};
 use crate::domain::time::UnixMillis;
 use crate::domain::token::{Expiry, Generation};
 use crate::engine::outcome::{
-    AppFinding, AppReport, AuthorizationStarted, Proof, Revocation, RevokeReceipt,
-    OldToken, RotationHow, RotationReport,
+    AppFinding, AppReport, AuthorizationStarted, OldToken, Proof, Revocation, RevokeReceipt,
+    RotationHow, RotationReport,
 };
 
 /// 25 November 2026, 14:05 UTC.
@@ -240,6 +240,9 @@ pub(crate) fn revoked() -> RevokeReceipt {
 pub(crate) fn held(mut credential: Credential) -> Credential {
     let (reason, by) = ("ana leaves the company".into(), "root from 192.0.2.7".into());
     credential.held = Some(Hold { reason, by, since: ago(3600) });
+    credential
+}
+
 /// A rotation that needs a person.
 pub(crate) fn rotation(address: &Address) -> RotationReport {
     RotationReport {
