@@ -86,5 +86,6 @@ pub(crate) fn is_for_agent(operation: &Operation) -> bool {
             | Operation::Recipients
             | Operation::AddRecipient(_)
             | Operation::LockKey
+            | Operation::Rotate(_)
     )
 }

@@ -127,6 +127,8 @@ impl Agent {
     ) {
         let mut leaving = self.leaving.subscribe();
         let (idle, locking) = (self.idle_for(idle), self.lock_in_time());
+        let draining = Box::pin(self.engine().drain_in_time());
+        let paying = Box::pin(self.engine().pay_in_time());
         let accepting = async {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(Arc::clone(self).connection(stream));
@@ -137,6 +139,8 @@ impl Agent {
             () = idle => {}
             () = accepting => {}
             () = locking => {}
+            () = draining => {}
+            () = paying => {}
             _ = leaving.wait_for(|leaving| *leaving) => {}
         }
         self.leaving.send_replace(true);

@@ -6,6 +6,9 @@ mod backup;
 mod many;
 mod report;
 mod revoke;
+mod rotate;
+mod simulate;
+mod status;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -18,6 +21,9 @@ pub(crate) use backup::{Adopt, Backup, Move, Restore};
 pub(crate) use many::Many;
 pub(crate) use report::{Format, Report};
 pub(crate) use revoke::{Hold, Release, Revoke};
+pub(crate) use rotate::Rotate;
+pub(crate) use simulate::Simulate;
+pub(crate) use status::{Status, StatusFormat};
 
 /// OAuth credential console for Salesforce orgs
 ///
@@ -52,6 +58,11 @@ pub(crate) enum Command {
     Setup(Setup),
     /// Test access with one real call
     Test(Many),
+    /// Rotate tokens with no downtime
+    ///
+    /// By a refresh, or by a new sign-in where the app does not rotate refresh tokens. The old token works until the new one has passed its test; then it drains and is revoked.
+    /// Exit code 3 means that a person must sign in.
+    Rotate(Rotate),
     /// Edit saved credentials without clearing them
     ///
     /// A change of the account while a token lives is staged: the token works until the new
@@ -61,6 +72,8 @@ pub(crate) enum Command {
     Use(Use),
     /// List all credentials
     List,
+    /// Count the credentials by state; exit 0 when all is well
+    Status(Status),
     /// Show one credential with its last test and its token's end
     Show(Named),
     /// Revoke the token at Salesforce, then remove credentials and token for good
@@ -250,6 +263,9 @@ pub(crate) struct Setup {
     /// Complete a pending sign-in: '-' reads the address that the browser ended at from standard input
     #[arg(long, value_name = "-", value_parser = stdin_address)]
     pub(crate) finish: Option<String>,
+    /// How long the token that is replaced works on at most, e.g. 30m; 0s revokes it at once
+    #[arg(long, value_name = "SPAN", value_parser = parse_span, conflicts_with_all = ["finish", "cancel"])]
+    pub(crate) drain: Option<std::time::Duration>,
     /// Give up the pending sign-in
     #[arg(long, conflicts_with_all = ["start", "finish"])]
     pub(crate) cancel: bool,
@@ -488,26 +504,6 @@ pub(crate) enum Recipient {
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
-}
-
-/// What `orgkey simulate --help` says of faults.
-const SIMULATE_HELP: &str = "\
-It says when it is ready and which orgs, users, passwords and apps it has.
-
-Its control plane, http://localhost:PORT/_control/, moves its clock (clock), changes apps and users
-(apps, users, orgs), tells what happened (journal, counts, approvals, refresh_tokens), and takes
-faults (faults). A fault says which requests it meets, and how the answer leaves: answer, reset,
-stall, truncate@BYTES, cut_chunks@BYTES, drip@BYTES_PER_SECOND, drip_body@BYTES_PER_SECOND,
-huge@BYTES, endless, redirect:URL. The rotation_policy of an app is strict, grace or
-until_first_use. README.md has the tables.";
-
-/// `orgkey simulate`
-#[derive(Debug, Args)]
-#[command(after_long_help = SIMULATE_HELP)]
-pub(crate) struct Simulate {
-    /// Address and port on this machine; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
-    pub(crate) listen: std::net::SocketAddr,
 }
 
 fn target(text: &str) -> Result<Target, String> {

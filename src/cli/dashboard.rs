@@ -33,6 +33,8 @@ pub(crate) fn run(settings: Settings) -> Done {
 /// by then becomes durable before the process ends.
 pub(crate) async fn show(route: Route, demo: Option<Demo>) -> Done {
     let engine = route.engine();
+    // Where an agent has the key it is the agent that does it.
+    tokio::spawn(std::sync::Arc::clone(&engine).drain_in_time());
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let terminal = engine.settings().config.terminal;
     let term = std::env::var("TERM").unwrap_or_default();

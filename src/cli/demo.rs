@@ -241,7 +241,7 @@ impl Walk {
         self.say(&format!("$ orgkey setup {address}"));
         let target = crate::domain::name::Target::parse(address).map_err(|_| unexpected())?;
         let selection = Selection { target, expect: None };
-        let begin = BeginSetup { selection: selection.clone(), flow: None };
+        let begin = BeginSetup::plain(selection.clone());
         let outcome = self.context.ask(Operation::BeginSetup(begin)).await?;
         let Outcome::AuthorizationStarted(started) = outcome else { return Err(unexpected()) };
         self.say(&format!(

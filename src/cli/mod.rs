@@ -22,9 +22,11 @@ mod output;
 mod read;
 mod report;
 mod revoke;
+mod rotate;
 mod setup;
 mod signals;
 mod simulate;
+mod status;
 mod test;
 mod token;
 mod words;
@@ -144,9 +146,11 @@ async fn perform(command: Command, context: &Context) -> Done {
         Command::Save(save) => edit::save(save, context).await,
         Command::Setup(setup) => setup::run(setup, context).await,
         Command::Test(test) => test::run(test, context).await,
+        Command::Rotate(rotate) => rotate::run(rotate, context).await,
         Command::Reset(reset) => edit::reset(reset, context).await,
         Command::Use(place) => edit::put_in_use(place, context).await,
         Command::List => read::list(context).await,
+        Command::Status(status) => status::run(&status, context).await,
         Command::Show(named) => read::show(named, context).await,
         Command::Delete(delete) => edit::delete(delete, context).await,
         Command::App(app) => app::run(app, context).await,

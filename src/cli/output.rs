@@ -168,6 +168,7 @@ struct CredentialJson<'a> {
     token: Option<Value>,
     last_test: Option<Value>,
     authorization: Option<Value>,
+    rotate_due: Option<String>,
 }
 
 /// A credential as JSON.
@@ -219,6 +220,7 @@ pub(crate) fn credential_json(credential: &Credential, now: UnixMillis) -> Value
         token,
         last_test,
         authorization,
+        rotate_due: credential.rotate_due.map(UnixMillis::rfc3339),
     };
     serde_json::to_value(shown).unwrap_or(Value::Null)
 }

@@ -129,6 +129,9 @@ impl Tally {
         }
         if row.event == AuditEvent::TokenPromoted.as_str() {
             self.set_ups.push((row, None));
+        } else if row.event == AuditEvent::Rotated.as_str() {
+            // Salesforce's answer is the proof: it ends a refresh token by giving another.
+            self.set_ups.push((row.clone(), Some(row)));
         } else if is_exception(&row) {
             self.exceptions.push(row);
         }
@@ -179,6 +182,8 @@ fn is_exception(row: &AuditRow) -> bool {
         Event::HandOutAltered,
         Event::HeadMissing,
         Event::HandOutsLost,
+        Event::Held,
+        Event::Released,
     ]
     .iter()
     .any(|event| event.as_str() == row.event)
@@ -306,6 +311,9 @@ impl Tally {
         let set_ups = std::mem::take(&mut self.set_ups);
         let row = |(row, proof): (AuditRow, Option<AuditRow>)| {
             let end = match proof {
+                Some(proof) if proof.event == AuditEvent::Rotated.as_str() => {
+                    "replaced by Salesforce in the answer to the refresh".to_owned()
+                }
                 Some(proof) => {
                     let at = proof.at.rfc3339();
                     format!("revoked at Salesforce (confirmed) {at}, row {}", proof.sequence)

@@ -13,7 +13,7 @@ use super::args::Setup;
 use super::context::{Context, hidden, read_stdin};
 use super::output::{Done, Ended, credential_json};
 use super::read::{selection, show_credential};
-use super::words::revocation_in_words;
+use super::words::{draining_in_words, revocation_in_words};
 use super::{unexpected, usage_failure};
 
 /// Longest redirect URL that is read, in bytes.
@@ -43,7 +43,8 @@ pub(crate) async fn run(setup: Setup, context: &Context) -> Done {
         )
         .into());
     }
-    let request = BeginSetup { selection: selection.clone(), flow: setup.flow };
+    let request =
+        BeginSetup { flow: setup.flow, drain: setup.drain, ..BeginSetup::plain(selection.clone()) };
     let operation = Operation::BeginSetup(request).because(setup.reason.clone());
     let Outcome::AuthorizationStarted(started) = context.ask(operation).await? else {
         return Err(unexpected());
@@ -55,7 +56,7 @@ pub(crate) async fn run(setup: Setup, context: &Context) -> Done {
 }
 
 /// The URL alone on standard output, the words on standard error.
-fn print_start(started: &AuthorizationStarted, context: &Context) -> Done {
+pub(crate) fn print_start(started: &AuthorizationStarted, context: &Context) -> Done {
     if context.output.json {
         return context.output.object(&json!({
             "schema": 1,
@@ -79,7 +80,7 @@ fn print_start(started: &AuthorizationStarted, context: &Context) -> Done {
 }
 
 /// Shows the URL, takes the paste, and asks again after a paste that was not right.
-async fn converse(
+pub(crate) async fn converse(
     started: &AuthorizationStarted,
     reason: Option<String>,
     context: &Context,
@@ -178,6 +179,7 @@ fn report(receipt: &SetupReceipt, context: &Context) -> Done {
                 "message": receipt.test.message, "remedy": receipt.test.remedy,
             },
             "replaced": receipt.replaced,
+            "drains_until": credential.draining.as_ref().map(|old| old.until.rfc3339()),
         }))?;
     } else {
         let user = credential.username.as_deref().unwrap_or(credential.user_id.as_str());
@@ -191,8 +193,19 @@ fn report(receipt: &SetupReceipt, context: &Context) -> Done {
                 .output
                 .say("environment not proven: neither the host nor the org said which it is");
         }
-        if receipt.replaced != Revocation::NothingToRevoke {
-            context.output.say(&format!("before: {}", revocation_in_words(receipt.replaced)));
+        if receipt.is_rotation {
+            let generation = credential.token.as_ref().map_or(0, |token| token.generation.0);
+            context.output.text(&format!("rotated: generation {generation} is in use"))?;
+        }
+        match &credential.draining {
+            Some(draining) => {
+                let old = draining_in_words(draining, now());
+                context.output.say(&format!("before: {old}, then it is revoked"));
+            }
+            None if receipt.replaced != Revocation::NothingToRevoke => {
+                context.output.say(&format!("before: {}", revocation_in_words(receipt.replaced)));
+            }
+            None => {}
         }
     }
     match crate::engine::exit_code_of(receipt.test.outcome) {

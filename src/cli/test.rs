@@ -17,7 +17,7 @@ use super::unexpected;
 use super::words::test_line;
 
 /// Tests that run at once: a dead host must not hold the rest.
-const AT_ONCE: usize = 64;
+pub(crate) const AT_ONCE: usize = 64;
 /// Which exit code counts first when many were tested (product.md).
 const FIRST_OF: [u8; 5] =
     [exit::REFUSED, exit::NEEDS_SETUP, exit::UNCERTAIN, exit::INVALID, exit::UNREACHABLE];
@@ -57,6 +57,11 @@ pub(crate) async fn run(test: Many, context: &Context) -> Done {
         return Err(Ended::Failure(failure));
     }
     let codes: Vec<u8> = reports.iter().map(|report| exit_code_of(report.check.outcome)).collect();
+    end_of_many(&codes)
+}
+
+/// How a command of many ends, by the exit codes of each.
+pub(crate) fn end_of_many(codes: &[u8]) -> Done {
     match FIRST_OF.iter().find(|code| codes.contains(code)) {
         Some(code) => Err(Ended::Code(*code)),
         None => Ok(()),
@@ -69,7 +74,7 @@ fn has_token(row: &Row<'_>) -> bool {
 }
 
 /// Whether it stands for every credential of the store.
-fn is_of_the_store(failure: &Failure) -> bool {
+pub(crate) fn is_of_the_store(failure: &Failure) -> bool {
     ["store_copied", "moved_elsewhere"].contains(&failure.code.as_str())
 }
 

@@ -7,8 +7,11 @@ use std::fmt::Write;
 use crate::domain::credential::{Check, CheckOutcome, Credential};
 use crate::domain::hold::Hold;
 use crate::domain::name::{ConnectionName, Environment};
+use crate::domain::rotation::Draining;
 use crate::domain::time::{UnixMillis, span_in_words};
-use crate::engine::outcome::{Proof, Revocation, TestReport};
+use crate::engine::outcome::{
+    OldToken, Proof, Revocation, RotationHow, RotationReport, TestReport,
+};
 
 /// From here on a time is told by its date: a week, in seconds.
 const FAR: u64 = 7 * 86_400;
@@ -123,6 +126,13 @@ fn open_facts(credential: &Credential, now: UnixMillis) -> Vec<Fact> {
     if credential.revocation_owed {
         facts.push(("Owed", "a revocation at Salesforce is tried again".into()));
     }
+    if let Some(draining) = &credential.draining {
+        facts.push(("Drains", draining_in_words(draining, now)));
+    }
+    if let Some(due) = credential.rotate_due {
+        let words = if due <= now { "overdue since" } else { "due" };
+        facts.push(("Rotation", format!("{words} {}", due.rfc3339())));
+    }
     facts.push(("Held", credential.held.as_ref().map_or_else(String::new, Hold::to_string)));
     facts
 }
@@ -184,6 +194,49 @@ pub(crate) fn proof_in_words(proof: Option<Proof>) -> &'static str {
             "; its access token still passes, and lives until its session ends"
         }
     }
+}
+
+/// What is left of a token that was replaced: when it dies, and who got it last.
+pub(crate) fn draining_in_words(draining: &Draining, now: UnixMillis) -> String {
+    let until = draining.until.rfc3339();
+    match &draining.taken {
+        Some(taken) => {
+            let (holder, ago) = (taken.holder(), ago(taken.at, now));
+            format!("the old token works until {until} ({holder} took it {ago})")
+        }
+        None => format!("the old token works until {until}"),
+    }
+}
+
+/// The result of a rotation: one line, and a second where something is to be done.
+pub(crate) fn rotation_line(report: &RotationReport, width: usize, now: UnixMillis) -> String {
+    let (mark, words) = match (report.how, report.outcome) {
+        (RotationHow::OnHold, _) => ('!', "on hold"),
+        (RotationHow::NoToken, _) => ('.', "no token"),
+        (RotationHow::SignIn, CheckOutcome::NeedsSetup) => ('!', "sign-in"),
+        (_, CheckOutcome::Ok) => ('+', "rotated"),
+        (_, CheckOutcome::Limited) => ('%', "limited"),
+        (_, CheckOutcome::NeedsSetup) => ('!', "needs setup"),
+        (_, CheckOutcome::Unreachable) => ('~', "unreachable"),
+        (_, CheckOutcome::Uncertain) => ('?', "uncertain"),
+        (_, CheckOutcome::Misconfigured) => ('#', "misconfigured"),
+        (_, CheckOutcome::WrongAccount) => ('!', "wrong account"),
+    };
+    let address = report.address.to_string();
+    let mut line = format!("{address:width$}  {mark} {words:13}  {}", report.message);
+    if report.outcome == CheckOutcome::Ok
+        && let Some(generation) = report.generation
+    {
+        let _ = write!(line, ", generation {}", generation.0);
+    }
+    if let OldToken::Draining(draining) = &report.old {
+        let _ = write!(line, "; {}", draining_in_words(draining, now));
+    }
+    if !report.remedy.is_empty() {
+        let indent = width.max(address.len()) + 19;
+        let _ = write!(line, "\n{:indent$}{}", "", report.remedy);
+    }
+    line
 }
 
 /// How long ago, near times in words and far ones as a date.

@@ -1,5 +1,6 @@
 //! config.toml as typed values. Every key is described in config.example.toml.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -116,6 +117,8 @@ pub(crate) struct Config {
     /// `[terminal]`.
     pub(crate) terminal: TerminalUse,
     apps: Vec<ConfiguredApp>,
+    /// `[tags.NAME]`: how often tokens of credentials with that tag are to be rotated.
+    tags: Vec<(String, Duration)>,
 }
 
 /// An app of config.toml and the file of its client secret.
@@ -154,6 +157,11 @@ impl Config {
         self.configured(name)?.client_secret_file.as_deref()
     }
 
+    /// How often tokens of credentials with a tag are to be rotated.
+    pub(crate) fn tags_rotate_every(&self) -> impl Iterator<Item = (&str, Duration)> {
+        self.tags.iter().map(|(tag, every)| (tag.as_str(), *every))
+    }
+
     /// Which hosts are trusted.
     pub(crate) fn host_policy(&self) -> HostPolicy {
         HostPolicy {
@@ -181,6 +189,11 @@ impl Config {
             },
             agent: tables.agent,
             terminal: tables.terminal,
+            tags: tables
+                .tags
+                .into_iter()
+                .filter_map(|(tag, table)| Some((tag, table.rotate_every?.0)))
+                .collect(),
             apps: tables
                 .apps
                 .0
@@ -200,6 +213,14 @@ struct Tables {
     audit: AuditTable,
     terminal: TerminalUse,
     apps: AppTables,
+    tags: BTreeMap<String, TagTable>,
+}
+
+/// `[tags.NAME]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TagTable {
+    rotate_every: Option<Span>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -87,6 +87,8 @@ pub(crate) enum AuditEvent {
     HandOutsLost,
     /// The sealing key is protected otherwise from now on.
     KeyProtected,
+    /// A refresh that was asked for brought another refresh token.
+    Rotated,
 }
 
 impl AuditEvent {
@@ -132,6 +134,7 @@ impl AuditEvent {
             Self::HeadMissing => "head_missing",
             Self::HandOutsLost => "hand_outs_lost",
             Self::KeyProtected => "key_protected",
+            Self::Rotated => "rotated",
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::domain::hold::Hold;
 use crate::domain::host::{InstanceUrl, LoginUrl};
 use crate::domain::id::{OrgId, UserId};
 use crate::domain::name::Address;
+use crate::domain::rotation::Draining;
 use crate::domain::time::UnixMillis;
 use crate::domain::token::{Expiry, Generation};
 
@@ -87,6 +88,19 @@ words!(
 );
 
 impl State {
+    /// Every state, in the order of product.md.
+    pub(crate) const IN_ORDER: [Self; 9] = [
+        Self::NoToken,
+        Self::Authorizing,
+        Self::Untested,
+        Self::Ready,
+        Self::Limited,
+        Self::Unreachable,
+        Self::Uncertain,
+        Self::Misconfigured,
+        Self::NeedsSetup,
+    ];
+
     /// The words on screen.
     pub(crate) fn words(self) -> &'static str {
         match self {
@@ -208,6 +222,8 @@ pub(crate) struct TokenSummary {
     pub(crate) refused: Option<Cause>,
     /// Whether there is a refresh token.
     pub(crate) refreshable: bool,
+    /// When a refresh last brought another refresh token.
+    pub(crate) rotated_at: Option<UnixMillis>,
 }
 
 /// A pending set-up in clear.
@@ -284,6 +300,10 @@ pub(crate) struct Credential {
     pub(crate) authorization: Option<AuthorizationSummary>,
     /// A refresh, or the first sign-in, whose end is not durable.
     pub(crate) intent: Option<IntentSummary>,
+    /// What is left of the token set that was replaced last.
+    pub(crate) draining: Option<Draining>,
+    /// When the token is to be rotated, where app or tags say how often.
+    pub(crate) rotate_due: Option<UnixMillis>,
 }
 
 /// What the state of a credential follows from.
@@ -405,5 +425,6 @@ mod tests {
         marks.sort_unstable();
         marks.dedup();
         assert_eq!(marks.len(), State::ALL.len());
+        assert_eq!(State::IN_ORDER, State::ALL);
     }
 }

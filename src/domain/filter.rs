@@ -1,13 +1,15 @@
 //! The filter of dashboard and commands: `env:prod state:needs_setup user:bob org:00D app:x tag:eu
-//! is:held is:owed !word`. All words have to hold; a word with `!` in front must not.
+//! is:held is:owed due:7d overdue !word`. All words have to hold; a word with `!` in front must not.
+
+use std::time::Duration;
 
 use crate::domain::host;
 use crate::domain::name::Environment;
 use crate::domain::packed::{Details, Row};
-use crate::domain::time::UnixMillis;
+use crate::domain::time::{UnixMillis, parse_span};
 
 /// What may stand before a colon.
-const KEYS: [&str; 7] = ["env", "state", "user", "org", "app", "tag", "is"];
+const KEYS: [&str; 8] = ["env", "state", "user", "org", "app", "tag", "is", "due"];
 
 /// A parsed filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +34,10 @@ enum Term {
     Held,
     /// A revocation for it is owed.
     Owed,
+    /// To be rotated within this span, or before now.
+    Due(Duration),
+    /// To be rotated before now.
+    Overdue,
     /// Name, host or one of the others contains this.
     Any(String),
 }
@@ -67,6 +73,9 @@ impl Filter {
             if key == "env" && !matches!(Self::parse(word).0[..], [(_, Term::Environment(_))]) {
                 return Err(format!("'{word}' is neither env:production nor env:sandbox"));
             }
+        }
+        if let Some(bad) = given.split_whitespace().find(|word| is_bad_due(word)) {
+            return Err(format!("'{bad}' says no span: write e.g. due:7d"));
         }
         let filter = Self::parse(given);
         if filter.is_empty() { Err("the filter is empty".to_owned()) } else { Ok(filter) }
@@ -105,6 +114,9 @@ impl Term {
             "tag" => Self::Tag(rest),
             "is" if rest == "held" => Self::Held,
             "is" if rest == "owed" => Self::Owed,
+            // While the span is being typed: all that have a time.
+            "due" => Self::Due(parse_span(&rest).unwrap_or(Duration::MAX)),
+            "" if word == "overdue" => Self::Overdue,
             _ => Self::Any(word.to_owned()),
         }
     }
@@ -116,6 +128,8 @@ impl Term {
             Self::Held => row.is_held(),
             Self::Owed => row.owes_revocation(),
             Self::State(part) => row.state(now).as_str().contains(part.as_str()),
+            Self::Due(within) => row.rotate_due.is_some_and(|due| due <= now.plus(*within)),
+            Self::Overdue => row.rotate_due.is_some_and(|due| due <= now),
             Self::Any(part)
                 if contains(row.name.as_bytes(), part)
                     || row.environment.as_str().starts_with(part.as_str()) =>
@@ -131,7 +145,12 @@ impl Term {
         let username = details.username.as_deref().unwrap_or_default().as_bytes();
         let is_tagged = |part| tags.iter().any(|tag| contains(tag.as_bytes(), part));
         match self {
-            Self::Environment(_) | Self::State(_) | Self::Held | Self::Owed => false,
+            Self::Environment(_)
+            | Self::State(_)
+            | Self::Held
+            | Self::Owed
+            | Self::Due(_)
+            | Self::Overdue => false,
             Self::User(part) => contains(username, part) || contains(user_id, part),
             Self::Org(part) => contains(org_id, part),
             Self::App(part) => contains(app.as_bytes(), part),
@@ -145,6 +164,12 @@ impl Term {
             }
         }
     }
+}
+
+/// Whether a word is about a due time and says no span.
+fn is_bad_due(word: &str) -> bool {
+    let word = word.trim_start_matches('!').to_lowercase();
+    word.strip_prefix("due:").is_some_and(|span| parse_span(span).is_err())
 }
 
 /// Whether `text` contains `part`, which is in lower case, without regard to ASCII case and
@@ -166,14 +191,32 @@ mod tests {
 
     #[test]
     fn what_something_is_done_by_must_not_be_mistyped() {
-        for good in
-            ["acme", "env:prod", "!tag:eu", "state:needs_setup user:bob", "ENV:SANDBOX", "!is:held"]
-        {
+        for good in [
+            "acme",
+            "env:prod",
+            "!tag:eu",
+            "state:needs_setup user:bob",
+            "ENV:SANDBOX",
+            "due:7d",
+            "!overdue",
+            "!is:held",
+        ] {
             assert_eq!(Filter::parse_strictly(good), Ok(Filter::parse(good)), "{good}");
         }
-        for bad in
-            ["", " ", "!", "!tga:eu", "tag:", "!tag:", "env:prdo", "env:", "acme stat:x", "is:old"]
-        {
+        for bad in [
+            "",
+            " ",
+            "!",
+            "!tga:eu",
+            "tag:",
+            "!tag:",
+            "env:prdo",
+            "env:",
+            "acme stat:x",
+            "due:7",
+            "!due:",
+            "is:old",
+        ] {
             assert!(Filter::parse_strictly(bad).is_err(), "{bad}");
         }
     }

@@ -26,38 +26,46 @@ use words::Words;
 /// Bytes of records that are no more, from which on a change makes room.
 const WASTE: usize = 64 * 1024;
 
-/// What a record says in its first two bytes.
+/// What a record says in its first three bytes.
 mod flag {
     /// Of the sandbox.
-    pub(super) const SANDBOX: u16 = 1;
+    pub(super) const SANDBOX: u32 = 1;
     /// In use.
-    pub(super) const IN_USE: u16 = 1 << 1;
+    pub(super) const IN_USE: u32 = 1 << 1;
     /// A revocation is owed.
-    pub(super) const OWED: u16 = 1 << 2;
+    pub(super) const OWED: u32 = 1 << 2;
     /// The environment is proven.
-    pub(super) const PROVEN: u16 = 1 << 3;
+    pub(super) const PROVEN: u32 = 1 << 3;
     /// It has a candidate.
-    pub(super) const CANDIDATE: u16 = 1 << 4;
+    pub(super) const CANDIDATE: u32 = 1 << 4;
     /// It is on hold.
-    pub(super) const HELD: u16 = 1 << 5;
+    pub(super) const HELD: u32 = 1 << 5;
     /// It has a username.
-    pub(super) const USERNAME: u16 = 1 << 6;
+    pub(super) const USERNAME: u32 = 1 << 6;
     /// It has a staged edit.
-    pub(super) const PENDING: u16 = 1 << 7;
+    pub(super) const PENDING: u32 = 1 << 7;
     /// It has a token.
-    pub(super) const TOKEN: u16 = 1 << 8;
+    pub(super) const TOKEN: u32 = 1 << 8;
     /// It has a last check.
-    pub(super) const CHECK: u16 = 1 << 9;
+    pub(super) const CHECK: u32 = 1 << 9;
     /// It has a last test.
-    pub(super) const TEST: u16 = 1 << 10;
+    pub(super) const TEST: u32 = 1 << 10;
     /// The last test is the last check.
-    pub(super) const TEST_IS_CHECK: u16 = 1 << 11;
+    pub(super) const TEST_IS_CHECK: u32 = 1 << 11;
     /// A set-up is pending.
-    pub(super) const AUTHORIZATION: u16 = 1 << 12;
+    pub(super) const AUTHORIZATION: u32 = 1 << 12;
     /// A refresh is open.
-    pub(super) const INTENT: u16 = 1 << 13;
+    pub(super) const INTENT: u32 = 1 << 13;
     /// The token is used where it signs in.
-    pub(super) const INSTANCE_IS_LOGIN: u16 = 1 << 14;
+    pub(super) const INSTANCE_IS_LOGIN: u32 = 1 << 14;
+    /// A replaced token set drains.
+    pub(super) const DRAINING: u32 = 1 << 15;
+    /// It is to be rotated at some time.
+    pub(super) const ROTATE_DUE: u32 = 1 << 16;
+    /// Somebody got the draining token set.
+    pub(super) const TAKEN: u32 = 1 << 17;
+    /// A refresh brought another refresh token.
+    pub(super) const ROTATED: u32 = 1 << 18;
 }
 
 /// Credentials in an order that the caller gives them.

@@ -252,6 +252,7 @@ impl Engine {
         });
         let held = Arc::new(held);
         *self.held_key() = Some(Arc::clone(&held));
+        self.drains_changed();
         held
     }
 

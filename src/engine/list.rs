@@ -1,6 +1,7 @@
 //! All credentials at once: each whole for the commands, packed for the dashboard.
 
 use crate::domain::packed::Packed;
+use crate::domain::rotation::RotateEvery;
 use crate::engine::outcome::{Event, Outcome};
 use crate::engine::{Engine, Error, Reporter};
 use crate::store::{self, CredentialRow, Store};
@@ -23,9 +24,12 @@ impl Engine {
     pub(super) async fn index(&self, reporter: &Reporter) -> Result<Outcome, Error> {
         let reporter = reporter.clone();
         let tell = move |rows| reporter.send(Event::FirstRows(rows));
-        let (mut packed, open) = self.store.call(move |store| read(store, tell)).await?;
+        let every = self.rotate_every().await?;
+        let rule = every.clone();
+        let (mut packed, open) = self.store.call(move |store| read(store, &rule, tell)).await?;
         for row in open {
-            let credential = self.with_dead_refresh_seen(row).await.credential;
+            let mut credential = self.with_dead_refresh_seen(row).await.credential;
+            every.note(&mut credential);
             if let Err(place) = packed.find(&credential.address) {
                 packed.insert(place, &credential);
             }
@@ -38,11 +42,13 @@ impl Engine {
 /// Answers those with an open refresh apart: somebody has to look whether it is still under way.
 fn read(
     store: &Store,
+    every: &RotateEvery,
     mut tell: impl FnMut(Packed),
 ) -> Result<(Packed, Vec<CredentialRow>), store::Error> {
     let (mut packed, mut open) = (Packed::default(), Vec::new());
     let mut first = Some(Packed::default());
-    store.each_credential(|row| {
+    store.each_credential(|mut row| {
+        every.note(&mut row.credential);
         let name = &row.credential.address.name;
         if let Some(rows) = first.take_if(|rows| rows.len() >= FIRST_ROWS && !rows.ends_with(name))
         {
@@ -110,7 +116,7 @@ mod tests {
         }
         store.insert_credentials(&[], &new).unwrap();
         let mut told = Vec::new();
-        let (packed, open) = read(&store, |rows| told.push(rows)).unwrap();
+        let (packed, open) = read(&store, &RotateEvery::default(), |rows| told.push(rows)).unwrap();
         assert!(open.is_empty());
         (told, packed)
     }

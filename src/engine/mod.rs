@@ -32,6 +32,7 @@ mod probe;
 mod promote;
 mod refresh;
 mod revoke;
+mod rotate;
 mod save;
 mod saved;
 mod seal;
@@ -112,6 +113,8 @@ pub(crate) struct Engine {
     exchanges: watch::Sender<usize>,
     /// Whether an answer was, at any time, in this process's memory alone.
     only_in_memory: watch::Sender<bool>,
+    /// Told when there may be another time at which a drained token is to be revoked.
+    drains: watch::Sender<()>,
     /// What opening the store told, until someone is there to hear it.
     notes: Mutex<Vec<String>>,
 }
@@ -165,6 +168,7 @@ impl Engine {
             reason: None,
             exchanges: watch::channel(0).0,
             only_in_memory: watch::channel(false).0,
+            drains: watch::channel(()).0,
             notes: Mutex::new(notes),
             settings,
         }))
@@ -192,6 +196,7 @@ impl Engine {
             reason: self.reason.clone(),
             exchanges: self.exchanges.clone(),
             only_in_memory: self.only_in_memory.clone(),
+            drains: self.drains.clone(),
             notes: Mutex::default(),
         }
     }
@@ -230,7 +235,13 @@ impl Engine {
         let name = operation.name();
         let notes = std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner));
         reporter.notes(notes);
-        let result = self.perform(operation, &reporter).await;
+        let mut result = self.perform(operation, &reporter).await;
+        if let Ok(outcome) = &mut result {
+            // What was done is done: that the due time is not known changes nothing of it.
+            if let Err(error) = self.note_due(outcome).await {
+                tracing::warn!(error = error.message(), "when to rotate is not known");
+            }
+        }
         let result =
             result.map_err(|error| Failure::from(name_holder(error, &self.settings.locations)));
         match &result {
@@ -317,6 +328,7 @@ impl Engine {
             Operation::Examine => Ok(self.examine().await),
             Operation::ExamineHosts => self.examine_hosts().await,
             Operation::Hosts => self.hosts().await,
+            Operation::Rotate(request) => self.rotate(request, reporter).await,
             Operation::CopyStanding => self.copy_standing().await.map(Outcome::CopyStanding),
             Operation::Backup(request) => self.backup(request).await,
             Operation::Restore(request) => self.restore(request).await,

@@ -114,6 +114,8 @@ pub(crate) enum Operation {
     /// The operation, with the admin's own words for each audit row that it writes. Answers what it
     /// answers.
     WithReason(String, Box<Operation>),
+    /// Rotate with no downtime, or say who has to sign in. Answers [`super::Outcome::Rotated`].
+    Rotate(RotateRequest),
 }
 
 impl Operation {
@@ -181,6 +183,7 @@ impl Operation {
             Self::AuditHead => "audit_head",
             Self::VerifyAudit(_) => "verify_audit",
             Self::WithReason(_, operation) => operation.name(),
+            Self::Rotate(_) => "rotate",
         }
     }
 }
@@ -298,6 +301,30 @@ pub(crate) struct BeginSetup {
     pub(crate) selection: Selection,
     /// `None` takes what the app allows first.
     pub(crate) flow: Option<Flow>,
+    /// Whether it is begun to rotate the token that lives.
+    pub(crate) is_rotation: bool,
+    /// The longest time that the replaced token works on.
+    pub(crate) drain: Option<Duration>,
+    /// For the audit.
+    pub(crate) reason: Option<String>,
+}
+
+impl BeginSetup {
+    /// As the app and the defaults have it.
+    pub(crate) fn plain(selection: Selection) -> Self {
+        Self { selection, flow: None, is_rotation: false, drain: None, reason: None }
+    }
+}
+
+/// What to rotate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RotateRequest {
+    /// Which credential.
+    pub(crate) selection: Selection,
+    /// Say how it would be done, and do nothing.
+    pub(crate) dry_run: bool,
+    /// For the audit.
+    pub(crate) reason: Option<String>,
 }
 
 /// How to complete a set-up.

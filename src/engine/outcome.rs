@@ -1,6 +1,8 @@
 //! What the engine answers. Plain data without handles; a secret is in [`TokenAnswer`] and in a
 //! recovery identity that is shown once, and nowhere else.
 
+mod rotation;
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::app::{App, Flow};
@@ -17,6 +19,7 @@ use crate::domain::policy::Account;
 use crate::domain::time::UnixMillis;
 use crate::domain::token::Expiry;
 use crate::engine::sensitive::Sensitive;
+pub(crate) use rotation::{OldToken, RotationHow, RotationReport};
 
 /// The answer to an operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +76,8 @@ pub(crate) enum Outcome {
     AuditHead(Head),
     /// How the check of the audit chain went.
     AuditVerified(Verified),
+    /// How a rotation went.
+    Rotated(Box<RotationReport>),
 }
 
 /// What is going on, told before the final answer.
@@ -208,6 +213,8 @@ pub(crate) struct SetupReceipt {
     pub(crate) test: Check,
     /// What happened to the token it replaced.
     pub(crate) replaced: Revocation,
+    /// Whether it was begun to rotate.
+    pub(crate) is_rotation: bool,
 }
 
 /// How an access test went.

@@ -79,7 +79,7 @@ impl Engine {
         let environment = address.environment;
         let report = self.record_probe(row.id, generation, &token, environment, probe).await?;
         self.revoke_due(row.id, reporter).await?;
-        self.retry_owed(reporter).await?;
+        self.settle_debts(reporter).await?;
         Ok(Outcome::Tested(TestReport { address, ..report }))
     }
 

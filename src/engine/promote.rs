@@ -97,12 +97,13 @@ impl Engine {
             generation: stored.generation,
             account,
             environment_proven: proof == EnvironmentProof::Proven,
-            drain_until: self.drain_end(&row, session).await?,
+            drain_until: self.drain_end(&row, session, stored.drain_limit).await?,
             check: probe.check.clone(),
         };
         let detail = format!("generation {}", stored.generation.0);
         let entry = self.audit(AuditEvent::TokenPromoted, &row.credential, detail);
         self.store.call(move |store| store.promote(credential, &promotion, &entry)).await?;
+        self.drains_changed();
         self.learn_expiry(&row, stored.generation, &token).await?;
         let replaced = self.revoke_drained(credential, &key, reporter).await?;
         Ok((probe.check, replaced))

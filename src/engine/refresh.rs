@@ -28,6 +28,15 @@ const ATTEMPTS: u32 = 2;
 /// commit after it.
 pub(super) const INTENT_LIFE: Duration = Duration::from_secs(25);
 
+/// Why a token is refreshed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// The access token is worth nothing any more.
+    Needed,
+    /// Somebody wants another refresh token.
+    ToRotate,
+}
+
 impl Engine {
     /// Gets a newer token set than `seen`: by an exchange, or by taking over another process's.
     ///
@@ -38,9 +47,31 @@ impl Engine {
         seen: Generation,
         reporter: &Reporter,
     ) -> Result<(), Error> {
+        self.refresh_as(Why::Needed, credential, seen, reporter).await
+    }
+
+    /// The same to rotate: a token whose answer was lost is left alone, for nothing needs it now.
+    pub(super) async fn refresh_to_rotate(
+        self: &Arc<Self>,
+        credential: RecordId,
+        seen: Generation,
+        reporter: &Reporter,
+    ) -> Result<(), Error> {
+        self.refresh_as(Why::ToRotate, credential, seen, reporter).await
+    }
+
+    async fn refresh_as(
+        self: &Arc<Self>,
+        why: Why,
+        credential: RecordId,
+        seen: Generation,
+        reporter: &Reporter,
+    ) -> Result<(), Error> {
         let (engine, reporter) = (Arc::clone(self), reporter.clone());
         let exchange =
-            tokio::spawn(async move { engine.refresh_locked(credential, seen, &reporter).await });
+            tokio::spawn(
+                async move { engine.refresh_locked(why, credential, seen, &reporter).await },
+            );
         match exchange.await {
             Ok(result) => result,
             Err(ended) => std::panic::resume_unwind(ended.into_panic()),
@@ -49,6 +80,7 @@ impl Engine {
 
     async fn refresh_locked(
         &self,
+        why: Why,
         credential: RecordId,
         seen: Generation,
         reporter: &Reporter,
@@ -57,7 +89,7 @@ impl Engine {
         loop {
             // 1. One exchange at a time; what another process did meanwhile is read under it.
             let lock = self.lock(credential, reporter).await?;
-            let tried = self.try_refresh(credential, seen, reporter).await?;
+            let tried = self.try_refresh(why, credential, seen, reporter).await?;
             drop(lock);
             let Tried::Busy(fault) = tried else { return Ok(()) };
             let Some(wait) = waits.next() else { return Err(fault.into()) };
@@ -68,11 +100,12 @@ impl Engine {
 
     async fn try_refresh(
         &self,
+        why: Why,
         credential: RecordId,
         seen: Generation,
         reporter: &Reporter,
     ) -> Result<Tried, Error> {
-        let Some(spending) = self.prepare(credential, seen).await? else {
+        let Some(spending) = self.prepare(why, credential, seen).await? else {
             return Ok(Tried::Fresh);
         };
         let secret =
@@ -88,6 +121,7 @@ impl Engine {
             login_url: spending.token.login_url.clone(),
             client_id: spending.token.client_id.clone(),
             app: spending.row.credential.app.clone(),
+            drain_limit: None,
         };
         let operation = IntentOperation::Refresh;
         let (generation, key) = (spending.stored.generation, spending.key.clone());
@@ -114,6 +148,7 @@ impl Engine {
     /// Reads again under the lock. `None` when a newer token set is there already.
     async fn prepare(
         &self,
+        why: Why,
         credential: RecordId,
         seen: Generation,
     ) -> Result<Option<Spending>, Error> {
@@ -136,6 +171,11 @@ impl Engine {
         let attempt = intent
             .filter(|intent| intent.generation == stored.generation)
             .map_or(1, |intent| intent.attempt + 1);
+        if why == Why::ToRotate && attempt > 1 {
+            let message = "a refresh was sent and its answer was lost: the refresh token may be \
+                           spent, and is not spent once more to rotate it; a sign-in is needed";
+            return Err(Error::Uncertain { address, message: message.into() });
+        }
         if attempt > ATTEMPTS {
             let message =
                 "the answer to two refreshes was lost; trying again would look like theft";

@@ -1,6 +1,9 @@
 //! Revocation: owed from the moment it is decided, settled when Salesforce confirms it, and never
 //! called done before.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use secrecy::SecretString;
 
 use crate::domain::audit::AuditEvent;
@@ -18,6 +21,10 @@ use crate::store::{CredentialRow, OwedRow, TokenRow, new_record_id};
 
 /// What has to be known of a revocation after a refresh whose answer was lost.
 const LOST_ANSWER: &str = "the answer to a refresh was lost before: a token that nobody here knows may be live, so block the app or freeze the user in Salesforce too";
+/// How long after a failed try an agent makes the next one; twice as long after each.
+const FIRST_RETRY: Duration = Duration::from_secs(60);
+/// The longest of these waits.
+const LAST_RETRY: Duration = Duration::from_secs(3600);
 /// Most owed revocations that are tried along with another operation.
 const RETRIES_AT_ONCE: usize = 5;
 
@@ -173,6 +180,32 @@ impl Engine {
         self.owed().await
     }
 
+    /// Tries what is owed again, as long as the key is open: after a minute, and then after twice as
+    /// long each time, an hour at most. Wakes for that alone. Never ends.
+    pub(crate) async fn pay_in_time(self: Arc<Self>) {
+        let mut changed = self.drains.subscribe();
+        let mut wait = FIRST_RETRY;
+        loop {
+            changed.borrow_and_update();
+            let owed = self.store.call(|store| store.owed_revocations()).await;
+            if owed.is_ok_and(|owed| owed.is_empty()) {
+                wait = FIRST_RETRY;
+                let _ = changed.changed().await;
+                continue;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(jittered(wait)) => {
+                    wait = (wait * 2).min(LAST_RETRY);
+                    if let Err(Error::Key(_)) = self.pay_owed(&Reporter(None)).await {
+                        // That it is opened is told as a change.
+                        let _ = changed.changed().await;
+                    }
+                }
+                _ = changed.changed() => {}
+            }
+        }
+    }
+
     /// Makes the debt durable, then pays it. For a token that was never stored here.
     pub(super) async fn revoke_unstored(
         &self,
@@ -238,6 +271,7 @@ impl Engine {
             Err(fault) => {
                 let message = fault.message();
                 self.call_with_room(move |store| store.postpone_revocation(id, &message)).await?;
+                self.drains_changed();
                 Ok(Revocation::Owed)
             }
         }
@@ -255,6 +289,12 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Agents of many hosts do not ask at the same moment: up to a quarter longer.
+fn jittered(wait: Duration) -> Duration {
+    let share = u32::try_from(now().0.rem_euclid(256)).unwrap_or(0);
+    wait + wait * share / 1024
 }
 
 fn report(owed: OwedRow) -> OwedReport {

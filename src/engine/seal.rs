@@ -62,6 +62,10 @@ pub(crate) struct PendingAuthorization {
     pub(crate) client_id: String,
     /// Its name here.
     pub(crate) app: String,
+    /// Whether the sign-in was begun to rotate the token that lives.
+    pub(crate) is_rotation: bool,
+    /// The longest drain of the token set that it replaces, in seconds, as the admin asked.
+    pub(crate) drain_limit: Option<u64>,
 }
 
 /// Where a grant is spent, and by which client.
@@ -73,6 +77,9 @@ pub(crate) struct TokenEndpoint {
     pub(crate) client_id: String,
     /// Its name here.
     pub(crate) app: String,
+    /// Of a sign-in: the longest drain of the token set that it replaces, in seconds.
+    #[serde(default)]
+    pub(crate) drain_limit: Option<u64>,
 }
 
 /// Where an answer in the inbox belongs.
@@ -106,6 +113,11 @@ struct AuthorizationPayload {
     login_url: LoginUrl,
     client_id: String,
     app: String,
+    // Not in what an older version sealed.
+    #[serde(default)]
+    is_rotation: bool,
+    #[serde(default)]
+    drain_limit: Option<u64>,
 }
 
 impl PendingAuthorization {
@@ -115,6 +127,7 @@ impl PendingAuthorization {
             login_url: self.login_url.clone(),
             client_id: self.client_id.clone(),
             app: self.app.clone(),
+            drain_limit: self.drain_limit,
         }
     }
 }
@@ -206,6 +219,8 @@ impl Sealer<'_> {
             login_url: pending.login_url.clone(),
             client_id: pending.client_id.clone(),
             app: pending.app.clone(),
+            is_rotation: pending.is_rotation,
+            drain_limit: pending.drain_limit,
         };
         self.seal(&payload, "authorization", row, Generation(0))
     }
@@ -226,6 +241,8 @@ impl Sealer<'_> {
             login_url: payload.login_url.clone(),
             client_id: std::mem::take(&mut payload.client_id),
             app: std::mem::take(&mut payload.app),
+            is_rotation: payload.is_rotation,
+            drain_limit: payload.drain_limit,
         })
     }
 

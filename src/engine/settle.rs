@@ -101,6 +101,12 @@ impl Spending {
             environment_proven: self.stored.environment_proven,
             refused: None,
             drain_until: None,
+            rotated_at: if self.tag(token) == self.spent_tag() {
+                self.stored.rotated_at
+            } else {
+                Some(token.issued_at)
+            },
+            drain_limit: None,
             sealed: self.key.sealer().seal_token_set(id, generation, token)?,
         })
     }

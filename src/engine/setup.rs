@@ -49,6 +49,8 @@ impl Engine {
             login_url: account.login_url.clone(),
             client_id: app.client_id,
             app: app.name,
+            is_rotation: request.is_rotation,
+            drain_limit: request.drain.map(|span| span.as_secs()),
         };
         let started_at = now();
         let id = new_record_id()?;
@@ -59,8 +61,11 @@ impl Engine {
             expires_at: authorization_end(started_at),
             sealed: key.sealer().seal_authorization(id, &pending)?,
         };
-        let detail = format!("{flow} at {}", account.login_url.host());
-        let entry = self.audit(AuditEvent::SetupStarted, &row.credential, detail);
+        let what = if request.is_rotation { "rotation, " } else { "" };
+        let detail = format!("{what}{flow} at {}", account.login_url.host());
+        let subject = row.credential.address.to_string();
+        let reason = request.reason.as_deref();
+        let entry = self.audit_of(AuditEvent::SetupStarted, subject, detail, reason);
         let (credential, kept) = (row.id, authorization.clone());
         self.store.call(move |store| store.insert_authorization(credential, &kept, &entry)).await?;
         Ok(started(&row, &authorization, pending))

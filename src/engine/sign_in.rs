@@ -70,8 +70,9 @@ impl Engine {
         })?;
         let (check, replaced) = self.test_and_promote(row.id, token, reporter).await?;
         let credential = self.reload(row.id).await?.credential;
-        self.retry_owed(reporter).await?;
-        Ok(SetupReceipt { credential, test: check, replaced })
+        self.settle_debts(reporter).await?;
+        let is_rotation = attempt.is_rotation;
+        Ok(SetupReceipt { credential, test: check, replaced, is_rotation })
     }
 
     /// Spends the code. What comes back is the saved account's and durable as candidate, or it is
@@ -214,7 +215,7 @@ impl Engine {
             return self.end_sign_in(row, Duration::ZERO, fault).await;
         }
         self.pin_account(row, key, &token, reporter).await?;
-        self.keep_candidate(row, key.clone(), token).await
+        self.keep_candidate(row, key.clone(), token, endpoint.drain_limit).await
     }
 
     /// Nothing came of the code: the attempt stays open for another sign-in.
@@ -240,6 +241,7 @@ impl Engine {
         row: &CredentialRow,
         key: OpenKey,
         token: TokenSet,
+        drain_limit: Option<u64>,
     ) -> Result<Candidate, Error> {
         let id = new_record_id()?;
         let generation = row.generation.next();
@@ -259,6 +261,8 @@ impl Engine {
             environment_proven: false,
             refused: None,
             drain_until: None,
+            rotated_at: None,
+            drain_limit,
             sealed: key.sealer().seal_token_set(id, generation, &token)?,
         };
         let detail = format!("generation {} {}", generation.0, account_detail(&saved));

@@ -148,7 +148,7 @@ pub(super) fn refuse_dead(row: &CredentialRow, stored: &TokenRow) -> Result<(), 
 }
 
 /// Why a token that Salesforce refused for good is not used: what it said then.
-fn dead(row: &CredentialRow, cause: Cause) -> Error {
+pub(super) fn dead(row: &CredentialRow, cause: Cause) -> Error {
     let address = row.credential.address.clone();
     let check = row.credential.last_check.as_ref().filter(|check| !check.remedy.is_empty());
     let (message, remedy) = check.map_or_else(

@@ -76,7 +76,7 @@ impl Store {
             .prepare_cached(&format!("{SELECT} ORDER BY n.name_folded, c.environment"))?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            look(read(row)?);
+            look(self.with_taken(read(row)?)?);
         }
         Ok(())
     }
@@ -96,12 +96,12 @@ impl Store {
             "{SELECT} WHERE n.name_folded = ?1 ORDER BY c.environment <> n.in_use"
         ))?;
         let rows = statement.query_map([name.folded()], |row| Ok(read(row)))?;
-        rows.map(|row| row?).collect()
+        rows.map(|row| self.with_taken(row??)).collect()
     }
 
     /// One credential by its row.
     pub(crate) fn credential(&self, id: RecordId) -> Result<CredentialRow, Error> {
-        find(&self.connection, id)?.ok_or(Error::Stale)
+        self.with_taken(find(&self.connection, id)?.ok_or(Error::Stale)?)
     }
 
     /// Saves new credentials, the apps that come with them, and the audit rows: all or none.

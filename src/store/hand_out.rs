@@ -17,10 +17,11 @@ use sha2::{Digest, Sha256};
 use super::audit::append_row;
 use super::chain;
 use super::credential::environment;
-use super::{Error, RecordId, Store, TokenRow, damaged};
+use super::{CredentialRow, Error, RecordId, Store, TokenRow, damaged};
 use crate::domain::audit::{AuditEntry, AuditEvent};
 use crate::domain::hold::Hold;
 use crate::domain::name::{Address, ConnectionName};
+use crate::domain::rotation::Taken;
 use crate::domain::time::UnixMillis;
 use crate::domain::token::Generation;
 
@@ -153,6 +154,54 @@ impl Store {
         )?;
         Ok(end.map(UnixMillis))
     }
+
+    /// The same row, with who got its draining token set last.
+    pub(super) fn with_taken(&self, mut row: CredentialRow) -> Result<CredentialRow, Error> {
+        if let Some(draining) = &mut row.credential.draining {
+            let subject = row.credential.address.to_string();
+            draining.taken = self.draining_taken(row.id, &subject)?;
+        }
+        Ok(row)
+    }
+
+    /// The newest record of it: an open one, else one that went into the chain.
+    fn draining_taken(&self, credential: RecordId, subject: &str) -> Result<Option<Taken>, Error> {
+        let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?));
+        let open = self
+            .connection
+            .prepare_cached(
+                "SELECT h.since, h.who
+                   FROM hand_out h
+                   JOIN token_set d ON d.credential_id = h.credential_id
+                        AND d.generation = h.generation AND d.role = 'draining'
+                  WHERE h.credential_id = ?1 ORDER BY h.minute DESC LIMIT 1",
+            )?
+            .query_row([credential.0], read)
+            .optional()?;
+        let taken = match open {
+            Some(taken) => Some(taken),
+            None => self
+                .connection
+                .prepare_cached(
+                    "SELECT a.at, a.who
+                       FROM audit a
+                       JOIN token_set d ON d.credential_id = ?1 AND d.role = 'draining'
+                            AND a.detail LIKE '%, generation ' || d.generation
+                      WHERE a.subject = ?2 AND a.event = 'handed_out'
+                      ORDER BY a.sequence DESC LIMIT 1",
+                )?
+                .query_row((credential.0, subject), read)
+                .optional()?,
+        };
+        Ok(taken.map(|(at, who)| taken_by(UnixMillis(at), &who)))
+    }
+}
+
+/// Reads who it was out of the record of an asker.
+fn taken_by(at: UnixMillis, who: &str) -> Taken {
+    let who: serde_json::Value = serde_json::from_str(who).unwrap_or_default();
+    let text = |name: &str| who[name].as_str().unwrap_or_default().to_owned();
+    Taken { at, program: text("parent"), terminal: text("tty") }
 }
 
 /// A record that is not in the chain yet.

@@ -63,6 +63,8 @@ fn token(generation: u64, role: TokenRole) -> TokenRow {
         environment_proven: false,
         refused: None,
         drain_until: None,
+        rotated_at: None,
+        drain_limit: None,
         sealed: vec![1, 2, 3],
     }
 }

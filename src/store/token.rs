@@ -41,6 +41,10 @@ pub(crate) struct TokenRow {
     pub(crate) refused: Option<Cause>,
     /// The end of a drain.
     pub(crate) drain_until: Option<UnixMillis>,
+    /// When a refresh last brought another refresh token.
+    pub(crate) rotated_at: Option<UnixMillis>,
+    /// Of a candidate: the longest drain of the set that it replaces, in seconds.
+    pub(crate) drain_limit: Option<u64>,
     /// The sealed token set.
     pub(crate) sealed: Vec<u8>,
 }
@@ -62,7 +66,8 @@ pub(crate) struct Promotion {
 
 const SELECT: &str = "
     SELECT id, generation, role, issued_at, expires_at, expiry, instance_url, scopes, flow,
-           refreshable, signed_in_at, environment_proven, refused, drain_until, sealed
+           refreshable, signed_in_at, environment_proven, refused, drain_until, rotated_at,
+           drain_limit, sealed
       FROM token_set";
 
 impl Store {
@@ -73,6 +78,27 @@ impl Store {
             .prepare_cached(&format!("{SELECT} WHERE credential_id = ?1 ORDER BY generation"))?;
         let rows = statement.query_map([credential.0], |row| Ok(read(row)))?;
         rows.map(|row| row?).collect()
+    }
+
+    /// The credentials that have a drained token set, longest drained first.
+    pub(crate) fn due_drains(&self, now: UnixMillis) -> Result<Vec<RecordId>, Error> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT credential_id FROM token_set
+             WHERE role = 'draining' AND coalesce(drain_until, 0) <= ?1
+             GROUP BY credential_id ORDER BY min(coalesce(drain_until, 0))",
+        )?;
+        let rows = statement.query_map([now.0], |row| Ok(RecordId(row.get(0)?)))?;
+        rows.map(|row| row.map_err(Error::from)).collect()
+    }
+
+    /// When the next drain ends.
+    pub(crate) fn next_drain_end(&self) -> Result<Option<UnixMillis>, Error> {
+        let end: Option<i64> = self.connection.query_row(
+            "SELECT min(coalesce(drain_until, 0)) FROM token_set WHERE role = 'draining'",
+            [],
+            |row| row.get(0),
+        )?;
+        Ok(end.map(UnixMillis))
     }
 
     /// The token set that plays a part of which there is at most one.
@@ -238,8 +264,9 @@ pub(super) fn insert(
     }
     transaction.execute(
         "INSERT INTO token_set (id, credential_id, generation, role, issued_at, expires_at, expiry,
-             instance_url, scopes, flow, refreshable, signed_in_at, environment_proven, sealed)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+             instance_url, scopes, flow, refreshable, signed_in_at, environment_proven, sealed,
+             rotated_at, drain_limit)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
         (
             token.id.0,
             credential.0,
@@ -255,6 +282,8 @@ pub(super) fn insert(
             token.signed_in_at.0,
             token.environment_proven,
             &token.sealed,
+            token.rotated_at.map(|at| at.0),
+            token.drain_limit,
         ),
     )?;
     Ok(())
@@ -287,6 +316,8 @@ pub(super) fn read(row: &Row<'_>) -> Result<TokenRow, Error> {
         environment_proven: row.get("environment_proven")?,
         refused: refused.map(|word| Cause::parse(&word).unwrap_or(Cause::Unknown)),
         drain_until: row.get::<_, Option<i64>>("drain_until")?.map(UnixMillis),
+        rotated_at: row.get::<_, Option<i64>>("rotated_at")?.map(UnixMillis),
+        drain_limit: row.get("drain_limit")?,
         sealed: row.get("sealed")?,
     })
 }

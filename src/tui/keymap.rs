@@ -22,6 +22,8 @@ pub(crate) enum Intent {
     SetUp,
     /// Test access.
     Test,
+    /// Rotate with no downtime.
+    Rotate,
     /// Test access of all marked or shown.
     TestAll,
     /// Edit without clearing.
@@ -92,6 +94,7 @@ pub(crate) fn dashboard(key: Key) -> Option<Intent> {
         Key::Char('s') => Intent::SetUp,
         Key::Char('t') => Intent::Test,
         Key::Char('T') => Intent::TestAll,
+        Key::Char('R') => Intent::Rotate,
         Key::Char('r' | 'e') => Intent::Reset,
         Key::Char('D') => Intent::Delete,
         Key::Char('V') => Intent::Revoke,
@@ -249,11 +252,12 @@ pub(crate) fn reading(key: Key) -> Option<ReadIntent> {
 }
 
 /// All keys of the list with their meaning, as the help shows them.
-pub(crate) const HELP: [(&str, &str); 31] = [
+pub(crate) const HELP: [(&str, &str); 32] = [
     ("n", "new OAuth credentials"),
     ("s", "set up OAuth tokens, or see a pending set-up again"),
     ("t", "test access of the selected credential"),
     ("T", "test access of all marked, or of all shown"),
+    ("R", "rotate: by a refresh, or by a sign-in; the old token works until then"),
     ("r, e", "reset: edit without clearing"),
     ("x", "drop a staged edit"),
     ("D", "delete the credential and its token for good (asks for its address)"),
@@ -266,10 +270,13 @@ pub(crate) const HELP: [(&str, &str); 31] = [
     ("y", "copy an ID, the user or the host; never a token"),
     ("L", "lock or unlock the sealing key"),
     ("C", "which copy of the store goes on, where it may be one (asks)"),
-    ("/", "filter: words, env:prod state:needs_setup user:bob org:00D app:x tag:eu is:held, !word"),
+    (
+        "/",
+        "filter: words, env:prod state:needs_setup user:bob org:00D app:x tag:eu is:held due:7d overdue, !word",
+    ),
     (":", "commands by name"),
     ("!", "problems only"),
-    ("o", "order: by name, by state, by last test"),
+    ("o", "order: by name, by state, by last test, by rotation due"),
     ("Space", "mark"),
     ("v", "mark from the last mark to here"),
     ("*  -", "mark all shown, none"),
@@ -310,6 +317,7 @@ mod tests {
                             | Intent::UseOther
                             | Intent::Revoke
                             | Intent::Hold
+                            | Intent::Rotate
                     )
                 ),
                 "{lower}"

@@ -27,7 +27,7 @@ fn a_replaced_token_that_a_script_took_works_until_its_drain_ends() {
     home.ready_credential(&simulator, "acme", ANA);
     home.orgkey(&["token", "acme"]).ok();
     let again = home.set_up(&simulator, "acme", ANA).ok();
-    assert!(again.stderr.contains("works until nobody can be using it"), "{again}");
+    assert!(again.stderr.contains("the old token works until"), "{again}");
     assert_eq!(approvals(&simulator), 2);
     home.orgkey(&["test", "acme"]).ok();
     assert_eq!(approvals(&simulator), 2, "its time has not come");

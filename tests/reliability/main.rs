@@ -19,6 +19,7 @@ mod power;
 mod processes;
 mod random;
 mod revoke;
+mod rotate;
 mod sweep;
 mod sweeps;
 

@@ -102,12 +102,12 @@ fn sweep_refresh(blow: Blow, calls: Option<&[&str]>) -> Met {
     met
 }
 
-fn assert_no_panic(run: &Run, point: &str) {
+pub fn assert_no_panic(run: &Run, point: &str) {
     assert!(![101, 134, 139].contains(&run.status), "{point}: {run}");
     assert!(!run.stderr.contains("panicked"), "{point}: {run}");
 }
 
-fn all(names: &[&str]) -> Vec<String> {
+pub fn all(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 

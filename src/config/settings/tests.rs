@@ -59,7 +59,7 @@ fn the_example_loads_as_it_is_and_in_full() {
 fn every_key_stands_in_the_example() {
     let example = example_in_full();
     let mut found = 0;
-    for table in ["", "[network]", "[terminal]", "[audit]", "[apps.default]"] {
+    for table in ["", "[network]", "[terminal]", "[audit]", "[apps.default]", "[tags.pci]"] {
         let body = example.split(&format!("\n{table}\n")).nth(1).unwrap_or(&example);
         let body = if table.is_empty() { example.as_str() } else { body };
         for key in keys_of(table) {
@@ -69,7 +69,7 @@ fn every_key_stands_in_the_example() {
             found += 1;
         }
     }
-    assert_eq!(found, 5 + 3 + 3 + 2 + 11);
+    assert_eq!(found, 6 + 3 + 3 + 2 + 11 + 1);
 }
 
 #[test]
@@ -80,6 +80,15 @@ fn syslog_is_off_on_or_at_a_path() {
         let config = parse(&format!("[audit]\nsyslog = {value}\n")).unwrap();
         assert_eq!(config.audit.syslog.as_deref(), socket.map(Path::new), "{value}");
     }
+}
+
+#[test]
+fn a_tag_says_how_often_its_tokens_are_to_be_rotated() {
+    let config = parse("[tags.pci]\nrotate_every = \"30d\"\n[tags.eu]\n").unwrap();
+    let tags: Vec<_> = config.tags_rotate_every().collect();
+    assert_eq!(tags, [("pci", Duration::from_secs(30 * 86_400))]);
+    assert!(parse("[tags.pci]\nrotate_often = \"30d\"\n").is_err());
+    assert!(parse("[tags.pci]\nrotate_every = \"30\"\n").is_err());
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::domain::hold::Hold;
 use crate::domain::host::{InstanceUrl, LoginUrl};
 use crate::domain::id::{IdKind, OrgId, UserId};
 use crate::domain::name::{Address, ConnectionName, Environment};
+use crate::domain::rotation::{Draining, Taken};
 use crate::domain::time::UnixMillis;
 use crate::domain::token::{Expiry, Generation};
 
@@ -27,8 +28,10 @@ pub(crate) struct Row<'a> {
     pub(crate) environment: Environment,
     /// What the state follows from.
     pub(crate) standing: Standing,
-    /// What the record says in its first two bytes.
-    flags: u16,
+    /// When it is to be rotated.
+    pub(crate) rotate_due: Option<UnixMillis>,
+    /// What the record says in its first three bytes.
+    flags: u32,
     /// The last test when it is not the last check: how it ended.
     test_outcome: Option<CheckOutcome>,
     /// The whole record, and what follows it.
@@ -59,8 +62,10 @@ pub(crate) struct Details<'a> {
 impl<'a> Row<'a> {
     /// Reads the beginning of a record.
     pub(super) fn read(record: &'a [u8], words: &'a Words) -> Option<Self> {
-        let flags = u16::from_le_bytes(*record.first_chunk()?);
-        let mut reader = Reader { bytes: record.get(2..)?, words };
+        let [low, middle, high] = *record.first_chunk()?;
+        let flags = u32::from_le_bytes([low, middle, high, 0]);
+        let mut reader = Reader { bytes: record.get(3..)?, words };
+        let rotate_due = if flags & flag::ROTATE_DUE == 0 { None } else { Some(reader.time()?) };
         let (standing, test_outcome) = reader.standing(flags)?;
         let name = match reader.text()? {
             Cow::Borrowed(name) => name,
@@ -68,7 +73,16 @@ impl<'a> Row<'a> {
         };
         let sandbox = flags & flag::SANDBOX != 0;
         let environment = if sandbox { Environment::Sandbox } else { Environment::Production };
-        Some(Self { name, environment, standing, flags, test_outcome, record, after_name: reader })
+        Some(Self {
+            name,
+            environment,
+            standing,
+            rotate_due,
+            flags,
+            test_outcome,
+            record,
+            after_name: reader,
+        })
     }
 
     /// What its place among others follows from.
@@ -98,8 +112,14 @@ impl<'a> Row<'a> {
     }
 
     /// Whether a revocation for it is owed.
+    /// Whether a revocation is owed.
     pub(crate) fn owes_revocation(&self) -> bool {
         self.flags & flag::OWED != 0
+    }
+
+    /// Whether a replaced token set drains.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.flags & flag::DRAINING != 0
     }
 
     /// What the filter looks at beside.
@@ -130,13 +150,7 @@ impl<'a> Row<'a> {
     fn read_whole(&self) -> Option<(Credential, Reader<'a>)> {
         let Details { org_id, user_id, username, login_url, app, tags, rest } = self.details()?;
         let mut reader = rest;
-        let held = self.given(flag::HELD, || {
-            Some(Hold {
-                reason: reader.text()?.into_owned(),
-                by: reader.text()?.into_owned(),
-                since: reader.time()?,
-            })
-        })?;
+        let held = self.given(flag::HELD, || reader.hold())?;
         let pending = self.given(flag::PENDING, || reader.pending())?;
         let token = self.given(flag::TOKEN, || self.token(&mut reader, &login_url))?;
         let last_check = self.given(flag::CHECK, || {
@@ -159,6 +173,17 @@ impl<'a> Row<'a> {
             let deadline = self.standing.intent_deadline?;
             Some(IntentSummary { started_at: reader.time()?, deadline })
         })?;
+        let draining = self.given(flag::DRAINING, || {
+            let until = reader.time()?;
+            let got_by = self.given(flag::TAKEN, || {
+                Some(Taken {
+                    at: reader.time()?,
+                    program: reader.text()?.into_owned(),
+                    terminal: reader.text()?.into_owned(),
+                })
+            })?;
+            Some(Draining { until, taken: got_by })
+        })?;
         let credential = Credential {
             address: self.address()?,
             in_use: self.flags & flag::IN_USE != 0,
@@ -178,6 +203,8 @@ impl<'a> Row<'a> {
             last_test,
             authorization,
             intent,
+            draining,
+            rotate_due: self.rotate_due,
         };
         Some((credential, reader))
     }
@@ -202,12 +229,13 @@ impl<'a> Row<'a> {
             signed_in_at,
             refused,
             refreshable: bits & 2 != 0,
+            rotated_at: self.given(flag::ROTATED, || reader.time())?,
         })
     }
 
     /// Reads what a flag says is there. The outer `None` says that the record does not read.
     #[expect(clippy::option_option, reason = "not there and not readable are two things")]
-    fn given<T>(&self, flag: u16, read: impl FnOnce() -> Option<T>) -> Option<Option<T>> {
+    fn given<T>(&self, flag: u32, read: impl FnOnce() -> Option<T>) -> Option<Option<T>> {
         if self.flags & flag == 0 { Some(None) } else { read().map(Some) }
     }
 }
@@ -222,8 +250,8 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn standing(&mut self, flags: u16) -> Option<(Standing, Option<CheckOutcome>)> {
-        let there = |flag: u16| flags & flag != 0;
+    fn standing(&mut self, flags: u32) -> Option<(Standing, Option<CheckOutcome>)> {
+        let there = |flag: u32| flags & flag != 0;
         let mut standing =
             Standing { has_candidate: there(flag::CANDIDATE), ..Standing::default() };
         if there(flag::INTENT) {
@@ -251,6 +279,14 @@ impl<'a> Reader<'a> {
             test_outcome = Some(CheckOutcome::from_code(self.byte()?)?);
         }
         Some((standing, test_outcome))
+    }
+
+    fn hold(&mut self) -> Option<Hold> {
+        Some(Hold {
+            reason: self.text()?.into_owned(),
+            by: self.text()?.into_owned(),
+            since: self.time()?,
+        })
     }
 
     fn pending(&mut self) -> Option<PendingEdit> {

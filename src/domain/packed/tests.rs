@@ -14,6 +14,7 @@ use crate::domain::hold::Hold;
 use crate::domain::host::{InstanceUrl, LoginUrl};
 use crate::domain::id::{OrgId, UserId};
 use crate::domain::name::ConnectionName;
+use crate::domain::rotation::{Draining, Taken};
 use crate::domain::time::UnixMillis;
 use crate::domain::token::{Expiry, Generation};
 
@@ -73,10 +74,17 @@ fn pending() -> impl Strategy<Value = PendingEdit> {
 }
 
 fn token() -> impl Strategy<Value = TokenSummary> {
-    let times = (time(), time(), time());
+    let times = (time(), time(), time(), of(time()));
     let bits = (any::<bool>(), any::<bool>());
     (url(), times, bits, list(), any::<u64>(), of(prop::sample::select(Cause::ALL))).prop_map(
-        |(url, (issued_at, at, signed_in_at), (known, refreshable), scopes, number, refused)| {
+        |(
+            url,
+            (issued_at, at, signed_in_at, rotated_at),
+            (known, refreshable),
+            scopes,
+            number,
+            refused,
+        )| {
             TokenSummary {
                 instance_url: InstanceUrl::from_stored(url),
                 issued_at,
@@ -87,6 +95,7 @@ fn token() -> impl Strategy<Value = TokenSummary> {
                 signed_in_at,
                 refused,
                 refreshable,
+                rotated_at,
             }
         },
     )
@@ -122,6 +131,8 @@ prop_compose! {
             last_test: None,
             authorization: None,
             intent: None,
+            draining: None,
+            rotate_due: None,
         }
     }
 }
@@ -137,6 +148,8 @@ prop_compose! {
         last_test in of(check()),
         authorization in of((time(), time())),
         intent in of((time(), time())),
+        draining in of((time(), of((time(), word(), word())))),
+        rotate_due in of(time()),
     ) -> Credential {
         let [in_use, revocation_owed, environment_proven, has_candidate, same] = bits;
         Credential {
@@ -153,6 +166,11 @@ prop_compose! {
                 AuthorizationSummary { flow: Flow::Paste, started_at, expires_at }
             }),
             intent: intent.map(|(started_at, deadline)| IntentSummary { started_at, deadline }),
+            draining: draining.map(|(until, taken)| Draining {
+                until,
+                taken: taken.map(|(at, program, terminal)| Taken { at, program, terminal }),
+            }),
+            rotate_due,
             ..account
         }
     }

@@ -7,6 +7,7 @@ use crate::domain::credential::{Cause, Check, Credential, PendingEdit, TokenSumm
 use crate::domain::hold::Hold;
 use crate::domain::id::{OrgId, UserId};
 use crate::domain::name::Environment;
+use crate::domain::rotation::Draining;
 use crate::domain::time::UnixMillis;
 
 /// What nearly every login URL begins and ends with.
@@ -30,8 +31,9 @@ pub(super) mod kind {
 /// Writes one record.
 pub(super) fn write(credential: &Credential, bytes: &mut Vec<u8>, words: &mut Words) {
     let flags = flags(credential);
-    bytes.extend(flags.to_le_bytes());
+    bytes.extend(&flags.to_le_bytes()[..3]);
     let mut writer = Writer { bytes, words };
+    credential.rotate_due.into_iter().for_each(|at| writer.time(at));
     writer.standing(credential, flags);
     writer.text(credential.address.name.as_str());
     writer.org_id(&credential.org_id);
@@ -56,9 +58,10 @@ pub(super) fn write(credential: &Credential, bytes: &mut Vec<u8>, words: &mut Wo
         writer.time(authorization.started_at);
     }
     credential.intent.iter().for_each(|intent| writer.time(intent.started_at));
+    credential.draining.iter().for_each(|draining| writer.draining(draining));
 }
 
-fn flags(credential: &Credential) -> u16 {
+fn flags(credential: &Credential) -> u32 {
     let is_login =
         |token: &TokenSummary| token.instance_url.as_str() == credential.login_url.as_str();
     let same = credential.last_test.is_some() && credential.last_test == credential.last_check;
@@ -78,6 +81,10 @@ fn flags(credential: &Credential) -> u16 {
         (flag::AUTHORIZATION, credential.authorization.is_some()),
         (flag::INTENT, credential.intent.is_some()),
         (flag::INSTANCE_IS_LOGIN, credential.token.as_ref().is_some_and(is_login)),
+        (flag::DRAINING, credential.draining.is_some()),
+        (flag::ROTATE_DUE, credential.rotate_due.is_some()),
+        (flag::TAKEN, credential.draining.as_ref().is_some_and(|old| old.taken.is_some())),
+        (flag::ROTATED, credential.token.as_ref().is_some_and(|token| token.rotated_at.is_some())),
     ]
     .into_iter()
     .filter(|(_, holds)| *holds)
@@ -93,7 +100,7 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn standing(&mut self, credential: &Credential, flags: u16) {
+    fn standing(&mut self, credential: &Credential, flags: u32) {
         let standing = credential.standing();
         standing.intent_deadline.into_iter().for_each(|at| self.time(at));
         if let Some((signed_in_at, refused)) = standing.token {
@@ -122,7 +129,7 @@ impl Writer<'_> {
         self.word(&pending.app);
     }
 
-    fn token(&mut self, token: &TokenSummary, flags: u16) {
+    fn token(&mut self, token: &TokenSummary, flags: u32) {
         if flags & flag::INSTANCE_IS_LOGIN == 0 {
             self.word(token.instance_url.as_str());
         }
@@ -132,6 +139,16 @@ impl Writer<'_> {
         self.list(&token.scopes);
         self.word(token.flow.as_str());
         self.number(token.generation.0);
+        token.rotated_at.into_iter().for_each(|at| self.time(at));
+    }
+
+    fn draining(&mut self, draining: &Draining) {
+        self.time(draining.until);
+        if let Some(taken) = &draining.taken {
+            self.time(taken.at);
+            self.word(&taken.program);
+            self.word(&taken.terminal);
+        }
     }
 
     /// When and how it ended is with what the state follows from.

@@ -9,6 +9,7 @@ use crate::domain::credential::{
 use crate::domain::host::{InstanceUrl, LoginUrl};
 use crate::domain::name::{Address, ConnectionName};
 use crate::domain::record::RecordId;
+use crate::domain::rotation::Draining;
 use crate::domain::time::UnixMillis;
 use crate::domain::token::{Expiry, Generation};
 use crate::store::{Error, check, damaged};
@@ -31,7 +32,10 @@ pub(super) const SELECT: &str = "
            a.expires_at AS authorization_expires_at,
            k.kind, k.at, k.outcome, k.latency_ms, k.message, k.remedy,
            l.kind AS test_kind, l.at AS test_at, l.outcome AS test_outcome,
-           l.latency_ms AS test_latency_ms, l.message AS test_message, l.remedy AS test_remedy
+           l.latency_ms AS test_latency_ms, l.message AS test_message, l.remedy AS test_remedy,
+           t.rotated_at,
+           (SELECT max(d.drain_until) FROM token_set d
+             WHERE d.credential_id = c.id AND d.role = 'draining') AS drain_until
       FROM credential c
       JOIN connection n ON n.id = c.connection_id
       LEFT JOIN pending_edit p ON p.credential_id = c.id
@@ -47,7 +51,7 @@ pub(super) const SELECT: &str = "
 
 /// Columns of [`SELECT`], in its order: a look-up by name costs more than a row when there are very
 /// many of them.
-const COLUMNS: [&str; 47] = [
+const COLUMNS: [&str; 49] = [
     "id",
     "name",
     "environment",
@@ -95,6 +99,8 @@ const COLUMNS: [&str; 47] = [
     "test_latency_ms",
     "test_message",
     "test_remedy",
+    "rotated_at",
+    "drain_until",
 ];
 
 /// Where a column of [`SELECT`] is, found when the program is built.
@@ -146,6 +152,10 @@ pub(super) fn read(row: &Row<'_>) -> Result<CredentialRow, Error> {
             last_test: check::read(row, const { at("test_kind") })?,
             authorization: read_authorization(row)?,
             intent: read_intent(row)?,
+            draining: row
+                .get::<_, Option<i64>>(const { at("drain_until") })?
+                .map(|until| Draining { until: UnixMillis(until), taken: None }),
+            rotate_due: None,
         },
     })
 }
@@ -182,6 +192,7 @@ fn read_token(row: &Row<'_>) -> Result<Option<TokenSummary>, Error> {
         signed_in_at: UnixMillis(row.get(const { at("signed_in_at") })?),
         refused: refused.map(|word| Cause::parse(&word).unwrap_or(Cause::Unknown)),
         refreshable: row.get(const { at("refreshable") })?,
+        rotated_at: row.get::<_, Option<i64>>(const { at("rotated_at") })?.map(UnixMillis),
     }))
 }
 

@@ -23,6 +23,8 @@ pub(crate) enum Order {
     State,
     /// Longest not tested first.
     Tested,
+    /// What is to be rotated first.
+    Due,
 }
 
 impl Order {
@@ -31,7 +33,8 @@ impl Order {
         match self {
             Self::Name => Self::State,
             Self::State => Self::Tested,
-            Self::Tested => Self::Name,
+            Self::Tested => Self::Due,
+            Self::Due => Self::Name,
         }
     }
 
@@ -41,6 +44,7 @@ impl Order {
             Self::Name => "by name",
             Self::State => "what needs you first",
             Self::Tested => "longest not tested first",
+            Self::Due => "due for rotation first",
         }
     }
 }
@@ -185,6 +189,10 @@ impl Dashboard {
             Order::Tested => {
                 shown.sort_by_cached_key(|index| row(*index).map(|row| row.standing.tested_at));
             }
+            Order::Due => shown.sort_by_cached_key(|index| {
+                let due = row(*index).and_then(|row| row.rotate_due);
+                (due.is_none(), due)
+            }),
         }
         let kept = kept.and_then(|address| self.index_of(address));
         let place = kept.and_then(|kept| shown.iter().position(|index| *index == kept));
@@ -418,7 +426,9 @@ impl Dashboard {
         let mut ages_at = None;
         for row in self.rows() {
             counts.add(row.state(now));
-            ages_at = ages_at.into_iter().chain(changes_at(&row.standing, now)).min();
+            let due = row.rotate_due.filter(|due| *due > now);
+            let ages = changes_at(&row.standing, now).into_iter().chain(due);
+            ages_at = ages_at.into_iter().chain(ages).min();
         }
         (self.counts, self.counted_at, self.ages_at) = (counts, now, ages_at);
     }

@@ -124,6 +124,7 @@ impl Model {
             Intent::Details => self.screens.push(Screen::Details(address.clone(), 0)),
             Intent::SetUp => return self.set_up(selected),
             Intent::Test => return self.test(selected),
+            Intent::Rotate => return self.rotate(selected),
             Intent::Reset => self.reset(address),
             Intent::Delete => self.ask_typed(TypedTask::Delete, vec![address.clone()]),
             Intent::Revoke => self.revoke(address),

@@ -132,6 +132,7 @@ pub(crate) fn address_of(operation: &Operation) -> Option<Address> {
         Operation::BeginSetup(request) => &request.selection,
         Operation::CompleteSetup(request) => &request.selection,
         Operation::Token(request) => &request.selection,
+        Operation::Rotate(request) => &request.selection,
         Operation::Use(address) => return Some(address.clone()),
         _ => return None,
     };
@@ -160,6 +161,7 @@ pub(crate) fn doing(job: &Job) -> &'static str {
     }
     match &job.operation {
         Operation::Test(_) => "testing access",
+        Operation::Rotate(_) => "rotating",
         Operation::BeginSetup(_) => "beginning the set-up",
         Operation::CompleteSetup(_) => "setting up",
         Operation::AbandonSetup(_) => "giving the set-up up",

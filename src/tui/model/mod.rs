@@ -19,6 +19,7 @@ mod outcome;
 pub(crate) mod palette;
 #[cfg(test)]
 mod property;
+mod rotate;
 #[cfg(test)]
 pub(crate) mod sample;
 mod screens;

@@ -73,6 +73,7 @@ impl Model {
             (Operation::Save(_), Outcome::Credentials(saved)) => {
                 return self.saved(operation, saved);
             }
+            (_, Outcome::Rotated(report)) => return self.rotated(operation, &report),
             (_, Outcome::CopyStanding(standing)) => self.hear_standing(standing),
             (_, Outcome::Adopted(receipt)) => return self.adopted(&receipt),
             (_, outcome) => return self.ended_or_stopped(operation, outcome),
@@ -269,7 +270,7 @@ impl Model {
     }
 
     fn set_up_completed(&mut self, receipt: SetupReceipt) {
-        let SetupReceipt { credential, test, replaced } = receipt;
+        let SetupReceipt { credential, test, replaced, .. } = receipt;
         let address = credential.address.clone();
         self.close_setup_of(&address);
         let who = credential.username.clone().unwrap_or_else(|| credential.user_id.to_string());
@@ -314,7 +315,7 @@ impl Model {
     }
 
     /// Asks for the row that an operation may have changed, and for no other.
-    fn reload(&mut self, operation: &Operation) -> Vec<Effect> {
+    pub(super) fn reload(&mut self, operation: &Operation) -> Vec<Effect> {
         let Some(address) = address_of(operation) else { return self.ask(Operation::Index) };
         let show = Operation::Show(Selection::exactly(&address));
         // An answer that is on its way may be older than the change, and would come last.

@@ -16,9 +16,10 @@ pub(crate) struct Command {
 }
 
 /// All of them, those of the selected row first.
-pub(crate) const COMMANDS: [Command; 22] = [
+pub(crate) const COMMANDS: [Command; 23] = [
     command("setup", "s", Intent::SetUp),
     command("test", "t", Intent::Test),
+    command("rotate", "R", Intent::Rotate),
     command("reset", "r", Intent::Reset),
     command("delete", "D", Intent::Delete),
     command("revoke", "V", Intent::Revoke),

@@ -29,7 +29,7 @@ enum Happening {
 
 fn happening() -> impl Strategy<Value = Happening> {
     let plain =
-        prop::sample::select("abCDdehjkgGLmnopqrsStTUuvxXyz?!*-./ :0".chars().collect::<Vec<_>>());
+        prop::sample::select("abCDdehjkgGLmnopqrRsStTUuvxXyz?!*-./ :0".chars().collect::<Vec<_>>());
     let key = prop_oneof![
         6 => plain.prop_map(Key::Char),
         2 => prop::sample::select(vec![
@@ -87,8 +87,10 @@ fn good_answer(operation: &Operation) -> Outcome {
             credential,
             test: check,
             replaced: Revocation::Draining,
+            is_rotation: false,
         })),
         Operation::Test(_) => Outcome::Tested(TestReport { address, check, api_requests: None }),
+        Operation::Rotate(_) => Outcome::Rotated(Box::new(sample::rotation(&address))),
         Operation::Apps | Operation::AddApps(_) | Operation::EditApp(_) => {
             Outcome::Apps(vec![sample::app()])
         }

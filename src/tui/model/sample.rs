@@ -13,10 +13,12 @@ use crate::domain::hold::Hold;
 use crate::domain::host::{InstanceUrl, LoginUrl};
 use crate::domain::id::{OrgId, UserId};
 use crate::domain::name::{Address, ConnectionName, Environment};
+use crate::domain::rotation::{Draining, Taken};
 use crate::domain::time::UnixMillis;
 use crate::domain::token::{Expiry, Generation};
 use crate::engine::outcome::{
-    AppFinding, AppReport, AuthorizationStarted, Proof, Revocation, RevokeReceipt,
+    AppFinding, AppReport, AuthorizationStarted, OldToken, Proof, Revocation, RevokeReceipt,
+    RotationHow, RotationReport,
 };
 
 /// 25 November 2026, 14:05 UTC.
@@ -67,6 +69,8 @@ pub(crate) fn saved(name: &str, environment: &str) -> Credential {
         last_test: None,
         authorization: None,
         intent: None,
+        draining: None,
+        rotate_due: None,
     }
 }
 
@@ -93,6 +97,7 @@ pub(crate) fn with_token(mut credential: Credential) -> Credential {
         signed_in_at: ago(13 * 86_400),
         refused: None,
         refreshable: true,
+        rotated_at: None,
     });
     credential
 }
@@ -272,4 +277,32 @@ pub(crate) fn history() -> Vec<HistoryEntry> {
     entries.extend(checks.map(HistoryEntry::Check));
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.at()));
     entries
+}
+
+/// A rotation that needs a person.
+pub(crate) fn rotation(address: &Address) -> RotationReport {
+    RotationReport {
+        address: address.clone(),
+        how: RotationHow::SignIn,
+        outcome: CheckOutcome::NeedsSetup,
+        generation: Some(Generation(40)),
+        old: OldToken::Kept,
+        message: "a sign-in is needed".into(),
+        remedy: String::new(),
+    }
+}
+
+/// One whose replaced token still works, and that is overdue by another rule.
+pub(crate) fn draining() -> Credential {
+    let mut credential = ready("acme", "production");
+    credential.draining = Some(Draining {
+        until: NOW.plus(Duration::from_secs(1_500)),
+        taken: Some(Taken {
+            at: ago(120),
+            program: "nightly.sh".into(),
+            terminal: "/dev/pts/3".into(),
+        }),
+    });
+    credential.rotate_due = Some(ago(2 * 86_400));
+    credential
 }

@@ -222,7 +222,7 @@ impl Setup {
 
 /// Begins a set-up in the app's first way.
 pub(crate) fn begin(address: &Address) -> Operation {
-    Operation::BeginSetup(BeginSetup { selection: Selection::exactly(address), flow: None })
+    Operation::BeginSetup(BeginSetup::plain(Selection::exactly(address)))
 }
 
 /// What can be said of a paste without showing what is secret in it: its host, whether a code is

@@ -171,7 +171,7 @@ pub(crate) fn keys(model: &mut Model, typed: &str) -> Vec<Effect> {
     typed.chars().flat_map(|character| press(model, key(character))).collect()
 }
 
-fn submitted(effects: &[Effect]) -> Vec<&Operation> {
+pub(super) fn submitted(effects: &[Effect]) -> Vec<&Operation> {
     fn operation(effect: &Effect) -> Option<&Operation> {
         match effect {
             Effect::Submit { operation, .. } => Some(operation),
@@ -292,7 +292,12 @@ fn the_whole_set_up_goes_by_keys_and_one_paste() {
     let test = credential.last_test.clone().unwrap();
     answer(&mut model, |_| {
         let replaced = Revocation::NothingToRevoke;
-        Outcome::SetupCompleted(Box::new(SetupReceipt { credential, test, replaced }))
+        Outcome::SetupCompleted(Box::new(SetupReceipt {
+            credential,
+            test,
+            replaced,
+            is_rotation: false,
+        }))
     });
     assert!(model.screens.is_empty());
     assert_eq!(model.notices.newest().unwrap().tone, Tone::Good);

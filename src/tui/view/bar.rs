@@ -128,6 +128,9 @@ fn of_row(model: &Model, credential: &Credential) -> Vec<Action> {
     }
     actions.push(("h", "history"));
     actions.push(("y", "copy"));
+    if credential.token.is_some() {
+        actions.push(("R", "rotate"));
+    }
     actions
 }
 

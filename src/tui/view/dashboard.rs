@@ -262,7 +262,7 @@ fn draw_notice(model: &Model, page: &mut Page<'_>) -> Option<Position> {
         page.put(3, &shown, page.theme.plain());
         let position = page.position(3 + u16::try_from(cursor).unwrap_or(u16::MAX - 3));
         page.next();
-        let help = "words, env:prod state:ready user: org: app: tag:  !word turns one around";
+        let help = "words, env:prod state:ready user: org: app: tag: due:7d overdue  !word is not";
         page.put(3, help, page.theme.dim());
         return Some(position);
     }

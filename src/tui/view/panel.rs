@@ -2,6 +2,7 @@
 
 use crate::domain::credential::{CheckKind, Credential};
 use crate::domain::name::{Address, Environment};
+use crate::domain::rotation::{Draining, Taken};
 use crate::domain::time::span_in_words;
 use crate::tui::model::Model;
 use crate::tui::view::page::Page;
@@ -12,7 +13,7 @@ type Fact = (&'static str, String);
 
 /// The panel below or beside the list.
 pub(super) fn draw(model: &Model, credential: &Credential, page: &mut Page<'_>) {
-    let x = draw_title(credential, page);
+    let x = draw_title(model, credential, page);
     page.rule(x + 1);
     page.next();
     if page.area.height > 8 {
@@ -37,7 +38,7 @@ pub(super) fn draw(model: &Model, credential: &Credential, page: &mut Page<'_>) 
 }
 
 /// Name, environment and what is out of the ordinary, on one row.
-fn draw_title(credential: &Credential, page: &mut Page<'_>) -> u16 {
+fn draw_title(model: &Model, credential: &Credential, page: &mut Page<'_>) -> u16 {
     let theme = page.theme;
     let mut x = page.put(1, credential.address.name.as_str(), theme.strong()) + 2;
     let environment = credential.address.environment;
@@ -48,10 +49,12 @@ fn draw_title(credential: &Credential, page: &mut Page<'_>) -> u16 {
     x = page.put(x, word, theme.environment(environment));
     x = page.put(x + 2, if credential.in_use { "in use" } else { "not in use" }, theme.plain());
     let unproven = credential.token.is_some() && !credential.environment_proven;
+    let overdue = credential.rotate_due.is_some_and(|due| due <= model.now);
     let marks = [
         (credential.held.is_some(), "ON HOLD"),
         (credential.pending.is_some(), "edit staged"),
         (credential.revocation_owed, "revocation owed"),
+        (overdue, "rotation overdue"),
         (unproven, "environment not proven"),
     ];
     for (_, mark) in marks.into_iter().filter(|(holds, _)| *holds) {
@@ -78,7 +81,7 @@ pub(super) fn draw_details(model: &Model, address: &Address, top: usize, page: &
         page.text(1, &format!("{address} is not there any more"), page.theme.plain());
         return;
     };
-    draw_title(&credential, page);
+    draw_title(model, &credential, page);
     page.next();
     page.gap();
     let narrow = page.area.width < 60;
@@ -127,6 +130,15 @@ fn facts(model: &Model, credential: &Credential) -> Vec<Fact> {
         };
         facts.push(("Signed in", format!("{signed_in} by {}; {refreshable}", token.flow)));
     }
+    if let Some(draining) = draining(model, credential) {
+        let old = words::draining(draining, model.now, &model.zone);
+        facts.push(("Drains", format!("{old}; then it is revoked")));
+    }
+    if let Some(due) = credential.rotate_due {
+        let at = words::day_and_clock(due, model.now, &model.zone);
+        let words = if due <= model.now { "overdue since" } else { "due" };
+        facts.push(("Rotation", format!("{words} {at}; R rotates")));
+    }
     if let Some(edit) = &credential.pending {
         let staged =
             format!("Org ID {}, User ID {}, {}", edit.org_id, edit.user_id, edit.login_url);
@@ -172,6 +184,13 @@ fn scopes(credential: &Credential) -> Fact {
 
 fn token(model: &Model, credential: &Credential) -> Fact {
     let words = match (&credential.token, credential.has_candidate) {
+        (Some(token), _) if draining(model, credential).is_some() => {
+            let ends = words::day_and_clock(token.expiry.at, model.now, &model.zone);
+            let old = draining(model, credential).into_iter();
+            let old =
+                old.map(|old| words::draining(&without_terminal(old), model.now, &model.zone));
+            std::iter::once(format!("ends {ends}")).chain(old).collect::<Vec<_>>().join("; ")
+        }
         (Some(token), _) => {
             let issued = words::day_and_clock(token.issued_at, model.now, &model.zone);
             let ends = words::day_and_clock(token.expiry.at, model.now, &model.zone);
@@ -199,6 +218,18 @@ fn check(model: &Model, credential: &Credential) -> Fact {
 fn next(model: &Model, credential: &Credential) -> Fact {
     let held = model.doing(&credential.address).map(str::to_owned);
     ("Next", held.unwrap_or_else(|| words::next_step(credential, model.now, &model.zone)))
+}
+
+/// The same where space is short.
+fn without_terminal(draining: &Draining) -> Draining {
+    let taken = draining.taken.clone();
+    let taken = taken.map(|taken| Taken { terminal: String::new(), ..taken });
+    Draining { taken, ..draining.clone() }
+}
+
+/// What still drains at this time.
+fn draining<'a>(model: &Model, credential: &'a Credential) -> Option<&'a Draining> {
+    credential.draining.as_ref().filter(|draining| draining.until > model.now)
 }
 
 /// How long ago something far back was, for the history.

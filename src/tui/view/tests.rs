@@ -112,6 +112,29 @@ fn the_list_empty_one_many_and_failing() {
 }
 
 #[test]
+fn what_drains_and_what_is_due() {
+    let due = |name: &str, days: u64| {
+        let mut credential = sample::ready(name, "production");
+        credential.rotate_due =
+            Some(sample::NOW.plus(std::time::Duration::from_secs(days * 86_400)));
+        credential
+    };
+    let all = || {
+        let plain = sample::ready("initech", "production");
+        vec![sample::draining(), due("globex", 20), plain, due("umbrella", 3)]
+    };
+    let mut ordered = loaded(all());
+    keys(&mut ordered, "ooo");
+    snapshot("list_due_first_and_old_token", &ordered);
+    let mut soon = loaded(all());
+    keys(&mut soon, "/due:7d");
+    snapshot("list_due_within_a_week", &soon);
+    let mut details = loaded(all());
+    keys(&mut details, "\r");
+    snapshot("details_draining", &details);
+}
+
+#[test]
 fn the_form_fresh_wrong_and_staged() {
     let mut model = loaded(vec![]);
     keys(&mut model, "n");

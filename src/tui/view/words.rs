@@ -8,6 +8,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use crate::domain::credential::{Cause, Credential, State};
+use crate::domain::rotation::Draining;
 use crate::domain::time::{UnixMillis, span_in_words};
 
 /// A point of time where space is short: `14:05` today, `yesterday`, `12 Nov`, `12 Nov 2025`.
@@ -50,6 +51,18 @@ pub(crate) fn left(end: UnixMillis, now: UnixMillis) -> String {
         0 if left.is_zero() => "expired".to_owned(),
         0..60 => "under 1 min left".to_owned(),
         _ => format!("{} left", span_in_words(left)),
+    }
+}
+
+/// When the token that was replaced dies, and who still holds it.
+pub(crate) fn draining(draining: &Draining, now: UnixMillis, zone: &TimeZone) -> String {
+    let until = day_and_clock(draining.until, now, zone);
+    match &draining.taken {
+        Some(taken) => {
+            let at = day_and_clock(taken.at, now, zone);
+            format!("old token until {until}; {} took it {at}", taken.holder())
+        }
+        None => format!("old token until {until}"),
     }
 }
 
