@@ -208,15 +208,10 @@ fn started_with(pid: u32) -> Vec<Place> {
     vec![read("cmdline"), read("environ")]
 }
 
-#[test]
-fn secrets_leave_the_agent_and_its_clients_only_where_they_have_to() {
-    if !installed(&["strace"], "the search of all that the agent and its clients write") {
-        return;
-    }
-    let simulator = Simulator::start();
+/// A home with every log turned up and all kinds of secrets; the files that they came from.
+fn home_with_secrets(simulator: &Simulator, passphrase: &str) -> (Home, PathBuf, PathBuf) {
     let mut home = Home::empty();
-    let passphrase = format!("{MARKER} staple battery");
-    let passphrase_file = home.write("passphrase", &passphrase);
+    let passphrase_file = home.write("passphrase", passphrase);
     let apps = simulator.facts["apps"].as_array().unwrap();
     let app = apps.iter().find(|app| app["client_id"] == SECRET_APP).unwrap();
     let secret_file = home.write("secret", app["client_secret"].as_str().unwrap());
@@ -227,8 +222,18 @@ fn secrets_leave_the_agent_and_its_clients_only_where_they_have_to() {
     let secret = ["--client-id", SECRET_APP, "--secret-from", secret_file.to_str().unwrap()];
     let add = [&["app", "add", "default"][..], &secret].concat();
     with_passphrase(&home, &passphrase_file, &add);
-    home.save(&simulator, "acme", ANA, &[]).ok();
+    home.save(simulator, "acme", ANA, &[]).ok();
+    (home, passphrase_file, secret_file)
+}
 
+#[test]
+fn secrets_leave_the_agent_and_its_clients_only_where_they_have_to() {
+    if !installed(&["strace"], "the search of all that the agent and its clients write") {
+        return;
+    }
+    let simulator = Simulator::start();
+    let passphrase = format!("{MARKER} staple battery");
+    let (home, passphrase_file, secret_file) = home_with_secrets(&simulator, &passphrase);
     let traces = tempfile::tempdir().unwrap();
     let agent_trace = traces.path().join("agent");
     let options = ["-f", "-qq", "-yy", "-xx", "-s", "1000000", "-e", "signal=none", "-e", WRITES];
