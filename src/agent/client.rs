@@ -156,6 +156,10 @@ pub(crate) fn ask_blocking(
     mut note: impl FnMut(&Event),
 ) -> Option<Result<Outcome, Failure>> {
     let mut stream = BlockingStream::connect(socket).ok()?;
+    // A rejected token and what is taken for a new one pass here: never to and from anyone else.
+    if rustix::net::sockopt::socket_peercred(&stream).ok()?.uid != rustix::process::geteuid() {
+        return None;
+    }
     stream.set_read_timeout(Some(WELCOME_LIMIT)).ok()?;
     frame::write_blocking(&mut stream, &hello(Who::of_this_process())).ok()?;
     let welcome: Welcome = frame::read_blocking(&mut stream).ok()?;

@@ -9,6 +9,8 @@
 pub(crate) mod client;
 pub(crate) mod frame;
 mod grants;
+#[cfg(test)]
+mod mutated;
 mod protocol;
 pub(crate) mod route;
 pub(crate) mod server;

@@ -6,6 +6,7 @@ use crate::agent::route::{Route, Which};
 use crate::config::settings::TerminalUse;
 use crate::engine::outcome::FailureDetail;
 use crate::engine::{Engine, Event, Failure, Operation, Settings, now};
+use crate::platform;
 use crate::tui::terminal::Multiplexer;
 use crate::tui::{self, Demo, Port};
 
@@ -50,6 +51,9 @@ pub(crate) async fn show(route: Route, demo: Option<Demo>) -> Done {
         host_policy: engine.settings().config.host_policy(),
     };
     let shown = tui::run(route, settings).await;
+    if matches!(shown, Ok(signals::HUNG_UP)) {
+        platform::session::let_go_of_terminal();
+    }
     signals::close(&engine).await;
     match shown {
         Ok(0) => Ok(()),

@@ -23,6 +23,9 @@ const LAST_EXCHANGE: Duration = Duration::from_secs(25);
 /// Exit code of what Ctrl-C ended, as a signal or as a key at a hidden prompt.
 pub(crate) const INTERRUPTED: u8 = 130;
 
+/// Exit code after a hang-up.
+pub(crate) const HUNG_UP: u8 = 129;
+
 /// Runs a command on an engine of its own. A signal that would end it is acted on when no exchange
 /// is under way any more; the exit code says which one it was.
 pub(crate) fn block_on<F: Future<Output = Done>>(
@@ -40,6 +43,9 @@ pub(crate) fn block_on<F: Future<Output = Done>>(
             done = work => done,
             code = ended => {
                 modes.give_back();
+                if code == HUNG_UP {
+                    platform::session::let_go_of_terminal();
+                }
                 Err(Ended::Code(code))
             }
             never = stops => match never {},
@@ -100,7 +106,7 @@ pub(crate) fn ended_by_signal() -> impl Future<Output = u8> {
     let terminate = signal(SignalKind::terminate());
     async move {
         tokio::select! {
-            () = received(hang_up) => 129,
+            () = received(hang_up) => HUNG_UP,
             () = received(interrupt) => INTERRUPTED,
             () = received(terminate) => 143,
         }

@@ -10,4 +10,6 @@ mod copies;
 mod job;
 mod picture;
 mod ssh;
+#[path = "../common/sshd.rs"]
+mod sshd;
 mod terminal;

@@ -137,6 +137,13 @@ fn what_was_sent_when_the_line_was_cut_is_finished_by_the_agent() {
     assert_eq!(simulator.count("codes_exchanged"), 1);
 }
 
+/// How many descriptors of a process are a terminal.
+fn terminals(pid: u32) -> usize {
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it lives");
+    let targets = open.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    targets.filter(|target| target.starts_with("/dev/pts")).count()
+}
+
 #[test]
 fn what_was_sent_when_the_line_was_cut_becomes_durable_before_it_ends_without_an_agent() {
     let alone = format!("agent = \"never\"\n{}", config(PUBLIC_APP));
@@ -147,7 +154,10 @@ fn what_was_sent_when_the_line_was_cut_becomes_durable_before_it_ends_without_an
     }]));
     console.paste(&redirect);
     console.shows("exchanging the code for tokens");
+    assert_eq!(terminals(console.pid()), 3);
     console.hang_up();
+    until("the terminal to be let go", || terminals(console.pid()) == 0);
+    assert!(simulator.journal().iter().any(|entry| entry["sent"].is_null()), "it is at work yet");
     assert_eq!(console.ended(), 129);
     let state = home.shown("acme")["state"].clone();
     assert!(state == "ready" || state == "untested", "{state}");

@@ -16,22 +16,26 @@ use crate::installed;
 const ANA: &str = "ana@acme.example";
 const TOKEN_PATH: &str = "/services/oauth2/token";
 
-fn socket(home: &Home) -> PathBuf {
+pub(crate) fn socket(home: &Home) -> PathBuf {
     home.path().join("agent.sock")
 }
 
 /// An agent in the foreground; ended when it is dropped.
-struct Agent(Child);
+pub(crate) struct Agent(pub(crate) Child);
 
 impl Agent {
-    fn start(home: &Home) -> Self {
-        let child =
-            home.command(&["agent"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    pub(crate) fn start(home: &Home) -> Self {
+        Self::begin(home, home.command(&["agent"]))
+    }
+
+    /// Started in a way of one's own.
+    pub(crate) fn begin(home: &Home, mut command: Command) -> Self {
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         until("the agent to listen", || UnixStream::connect(socket(home)).is_ok());
         Self(child)
     }
 
-    fn send(&self, signal: Signal) {
+    pub(crate) fn send(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.0), signal).unwrap();
     }
 }
@@ -44,7 +48,7 @@ impl Drop for Agent {
 }
 
 /// A home whose key has a passphrase, which only `unlock` is told.
-fn locked_home(simulator: &Simulator) -> (Home, PathBuf) {
+pub(crate) fn locked_home(simulator: &Simulator) -> (Home, PathBuf) {
     let home = Home::empty();
     home.write("config.toml", &config(crate::common::PUBLIC_APP));
     let file = home.write("passphrase", "correct horse battery staple");
@@ -53,7 +57,7 @@ fn locked_home(simulator: &Simulator) -> (Home, PathBuf) {
     (home, file)
 }
 
-fn with_passphrase(home: &Home, file: &std::path::Path, arguments: &[&str]) {
+pub(crate) fn with_passphrase(home: &Home, file: &std::path::Path, arguments: &[&str]) {
     let mut command = home.command(arguments);
     command.env("ORGKEY_PASSPHRASE_FILE", file);
     crate::common::run(command, "").ok();
@@ -72,12 +76,12 @@ fn start_refresh(simulator: &Simulator, home: &Home, refused: &str, delay_ms: u6
     child
 }
 
-fn frame(text: &str) -> Vec<u8> {
+pub(crate) fn frame(text: &str) -> Vec<u8> {
     let length = u32::try_from(text.len()).unwrap().to_be_bytes();
     [&length[..], text.as_bytes()].concat()
 }
 
-fn read_frame(stream: &mut UnixStream) -> Value {
+pub(crate) fn read_frame(stream: &mut UnixStream) -> Value {
     let mut length = [0; 4];
     stream.read_exact(&mut length).unwrap();
     let mut bytes = vec![0; usize::try_from(u32::from_be_bytes(length)).unwrap()];
@@ -85,7 +89,7 @@ fn read_frame(stream: &mut UnixStream) -> Value {
     serde_json::from_slice(&bytes).unwrap()
 }
 
-fn hello(protocol: u32, program: &str) -> Vec<u8> {
+pub(crate) fn hello(protocol: u32, program: &str) -> Vec<u8> {
     let who = json!({ "uid": 0, "login_uid": null, "sudo_user": null, "tty": null,
                       "parent": null, "ssh_client": null });
     frame(&json!({ "protocol": protocol, "program": program, "who": who }).to_string())
@@ -124,12 +128,7 @@ fn a_token_by_the_agent_opens_no_database_and_is_recorded_for_who_asked() {
     let _agent = Agent::start(&home);
     let trace = home.outside().join("trace");
     let command = home.command(&["token", "acme"]);
-    let mut traced = Command::new("strace");
-    traced.args(["-f", "-qq", "-o"]).arg(&trace);
-    traced.arg(command.get_program()).args(command.get_args()).env_clear();
-    for (name, value) in command.get_envs() {
-        traced.env(name, value.unwrap_or_default());
-    }
+    let traced = crate::traced(&command, &["-f", "-qq"], &trace);
     assert_eq!(crate::common::run(traced, "").ok().stdout.trim(), stored);
     let lines = std::fs::read_to_string(trace).unwrap();
     assert!(!lines.contains("orgkey.db") && !lines.contains("identity.key"), "{lines}");

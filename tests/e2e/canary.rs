@@ -7,20 +7,19 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::common::{Home, MARKER, Run, SECRET_APP, Simulator, run, set_mode};
-use crate::installed;
+use crate::{installed, traced};
 
 const ANA: &str = "ana@acme.example";
 const BEN: &str = "ben@acme.example";
 
 /// A secret's bytes in every form that they may be carried along in, with the name of the form.
-fn forms(secret: &str) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn forms(secret: &str) -> Vec<(String, Vec<u8>)> {
     let bytes = secret.as_bytes();
     let hex = |upper: bool, before: &str| -> String {
         let digits = bytes.iter().map(|byte| {
@@ -59,10 +58,10 @@ fn forms(secret: &str) -> Vec<(String, Vec<u8>)> {
 }
 
 /// Where something was written, and what.
-type Place = (String, Vec<u8>);
+pub(crate) type Place = (String, Vec<u8>);
 
 /// The places in which one of the secrets stands in any form. Each place is read once.
-fn leaks(secrets: &[String], places: &[Place]) -> Vec<String> {
+pub(crate) fn leaks(secrets: &[String], places: &[Place]) -> Vec<String> {
     let mut by_first_byte = vec![Vec::new(); 256];
     for (form, needle) in secrets.iter().flat_map(|secret| forms(secret)) {
         by_first_byte[usize::from(needle[0])].push((form, needle));
@@ -81,7 +80,7 @@ fn leaks(secrets: &[String], places: &[Place]) -> Vec<String> {
 }
 
 /// Every file below a folder, but those that the test wrote its secrets into.
-fn files(folder: &Path, but: &[&Path]) -> Vec<Place> {
+pub(crate) fn files(folder: &Path, but: &[&Path]) -> Vec<Place> {
     let mut places = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -156,13 +155,8 @@ impl Recorded {
             return run(command, stdin);
         }
         let trace = self.home.outside().join("trace");
-        let mut traced = Command::new("strace");
-        traced.args(["-f", "-v", "-s", "100000", "-e", "trace=execve", "-o"]).arg(&trace);
-        traced.arg(command.get_program()).args(command.get_args()).env_clear();
-        for (name, value) in command.get_envs() {
-            traced.env(name, value.unwrap_or_default());
-        }
-        traced.current_dir(self.home.outside());
+        let options = ["-f", "-v", "-s", "100000", "-e", "trace=execve"];
+        let traced = traced(&command, &options, &trace);
         let ended = run(traced, stdin);
         let started = std::fs::read(&trace).unwrap();
         assert!(started.windows(7).any(|word| word == b"execve("), "it was traced");

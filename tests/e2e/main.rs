@@ -13,6 +13,8 @@
 mod common;
 
 mod agent;
+mod agent_peers;
+mod agent_secrets;
 mod audit;
 mod browser;
 mod canary;
@@ -21,4 +23,27 @@ mod hold;
 mod rotate;
 mod terminal;
 
+use std::path::Path;
+use std::process::Command;
+
 use common::installed;
+
+/// A command under strace, its environment and folder with it.
+fn traced(command: &Command, options: &[&str], trace: &Path) -> Command {
+    let mut traced = Command::new("strace");
+    traced.args(options).arg("-o").arg(trace);
+    traced.arg(command.get_program()).args(command.get_args()).env_clear();
+    for (name, value) in command.get_envs() {
+        traced.env(name, value.unwrap_or_default());
+    }
+    if let Some(folder) = command.get_current_dir() {
+        traced.current_dir(folder);
+    }
+    traced
+}
+
+/// Says what is left out and why, past the capture of output.
+fn left_out(why: &str, what: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "left out, as {why}: {what}");
+}

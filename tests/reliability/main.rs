@@ -14,12 +14,18 @@
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "the other test crates use the rest")]
 mod common;
+#[path = "../dashboard/console.rs"]
+#[expect(dead_code, reason = "the tests of the dashboard use the rest")]
+mod console;
 mod crowd;
+mod cuts;
 mod power;
 mod processes;
 mod random;
 mod revoke;
 mod rotate;
+#[path = "../common/sshd.rs"]
+mod sshd;
 mod sweep;
 mod sweeps;
 

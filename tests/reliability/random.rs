@@ -16,7 +16,7 @@ use crate::{ANA, assert_sound, say, settle};
 /// Kills of a long run.
 const KILLS: usize = 500;
 /// Credentials that are worked on.
-const USERS: [(&str, &str); 4] = [
+pub(crate) const USERS: [(&str, &str); 4] = [
     ("acme", ANA),
     ("ben", "ben@acme.example"),
     ("fin", "fin@globex.example"),
@@ -24,17 +24,17 @@ const USERS: [(&str, &str); 4] = [
 ];
 
 /// Random numbers that are printed, so that a failure can be told.
-struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let seed = RandomState::new().build_hasher().finish();
         say(&format!("seed {seed}"));
         Self(seed | 1)
     }
 
     /// Below `end`.
-    fn roll(&mut self, end: u64) -> u64 {
+    pub(crate) fn roll(&mut self, end: u64) -> u64 {
         // xorshift64*
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -83,7 +83,7 @@ impl Drop for Dashboard {
     }
 }
 
-fn wait(millis: u64) {
+pub(crate) fn wait(millis: u64) {
     std::thread::park_timeout(Duration::from_millis(millis));
 }
 
@@ -121,7 +121,7 @@ fn dashboard_round(home: &Home, dice: &mut Dice) {
 }
 
 /// Every credential works, or says that it may not; what is lost was lost in the gap. Mends it.
-fn verify(home: &Home, simulator: &Simulator) -> usize {
+pub(crate) fn verify(home: &Home, simulator: &Simulator) -> usize {
     settle(simulator);
     assert_sound(home);
     let mut lost = 0;
@@ -145,10 +145,10 @@ fn verify(home: &Home, simulator: &Simulator) -> usize {
 }
 
 /// An agent that does the exchanges of those who are killed.
-struct Agent(std::process::Child);
+pub(crate) struct Agent(std::process::Child);
 
 impl Agent {
-    fn start(home: &Home) -> Self {
+    pub(crate) fn start(home: &Home) -> Self {
         let mut command = home.command(&["agent"]);
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let socket = home.path().join("agent.sock");
