@@ -254,15 +254,15 @@ pub(crate) struct Setup {
     /// Which credential
     #[command(flatten)]
     pub(crate) named: Named,
-    /// How to sign in; this version knows 'paste' alone
+    /// How to sign in: 'paste', or 'device' where the app allows it
     #[arg(long, value_parser = flow)]
     pub(crate) flow: Option<Flow>,
     /// Print the address to open, alone on standard output, and keep the sign-in pending
     #[arg(long, conflicts_with = "finish")]
     pub(crate) start: bool,
-    /// Complete a pending sign-in: '-' reads the address that the browser ended at from standard input
+    /// Complete a pending sign-in: '-' reads the address that the browser ended at from standard input; without it, wait for the approval of a device flow
     #[arg(long, value_name = "-", value_parser = stdin_address)]
-    pub(crate) finish: Option<String>,
+    pub(crate) finish: Option<Option<String>>,
     /// How long the token that is replaced works on at most, e.g. 30m; 0s revokes it at once
     #[arg(long, value_name = "SPAN", value_parser = parse_span, conflicts_with_all = ["finish", "cancel"])]
     pub(crate) drain: Option<std::time::Duration>,
@@ -523,8 +523,8 @@ fn environment(text: &str) -> Result<Environment, String> {
 
 fn flow(text: &str) -> Result<Flow, String> {
     Flow::parse(text)
-        .filter(|flow| *flow == Flow::Paste)
-        .ok_or_else(|| "this version sets up tokens by paste alone".to_owned())
+        .filter(|flow| matches!(flow, Flow::Paste | Flow::Device))
+        .ok_or_else(|| "this version sets up tokens by paste or device".to_owned())
 }
 
 /// A secret is never an argument: other users of the host can read those.
