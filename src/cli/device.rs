@@ -8,11 +8,15 @@ use crate::domain::time::span_in_words;
 use crate::engine::outcome::{AuthorizationStarted, DeviceCode};
 use crate::engine::{Operation, Outcome, Selection, now};
 
+use crate::tui::large_letters;
+
 use super::context::Context;
 use super::output::{Done, Ended, Output};
 use super::setup::report;
 use super::{unexpected, usage_failure};
 
+/// Columns for the code in large letters; a terminal has 80.
+const LARGE: usize = 70;
 /// Between two looks at the clock.
 const LOOK: Duration = Duration::from_secs(1);
 /// After so long without an answer the page may have shown an error that nobody here hears of.
@@ -60,6 +64,12 @@ pub(super) async fn converse(
     output.say("");
     output.say(&format!("    {}", device.verification_uri));
     output.say("");
+    if let Some(rows) = large_letters::rows(&device.user_code, LARGE) {
+        for row in &rows {
+            output.say(&format!("        {row}"));
+        }
+        output.say("");
+    }
     output.say(&format!("        {}", device.user_code));
     output.say("");
     output.say(&format!("This address fills the code in:\n{}", started.url));

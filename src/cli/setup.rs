@@ -10,7 +10,7 @@ use crate::engine::sensitive::Sensitive;
 use crate::engine::{Failure, Operation, Outcome, Selection, exit, now};
 use crate::platform::terminal;
 
-use super::args::Setup;
+use super::args::{Finish, Setup};
 use super::context::{Context, hidden, read_stdin};
 use super::device;
 use super::output::{Done, Ended, credential_json};
@@ -35,11 +35,11 @@ pub(crate) async fn run(setup: Setup, context: &Context) -> Done {
         return context.output.text(&format!("{address}: no set-up is pending now"));
     }
     match setup.finish {
-        Some(Some(_)) => {
+        Some(Finish::Address) => {
             let pasted = read_stdin(PASTE_LIMIT)?;
             return finish(selection, pasted, setup.reason, context).await;
         }
-        Some(None) => return device::wait_for_pending(selection, context).await,
+        Some(Finish::Approval) => return device::wait_for_pending(selection, context).await,
         None => {}
     }
     let may_be_device = setup.flow.is_none_or(|flow| flow == Flow::Device);

@@ -139,7 +139,7 @@ impl World {
         };
         let Some(device) = self.devices.remove(device_code) else { return Err(DEAD_CODE) };
         let subject = Subject { org: self.user(user).org, user, app };
-        self.grant(now, subject, device.scopes)
+        self.grant(now, subject, &device.scopes)
     }
 
     /// Takes a typed user code: without regard to case, as people type it.
@@ -180,8 +180,8 @@ impl World {
             return Step::Stay(Refusal::new("invalid_request", "the code is not valid"));
         };
         device.answered = if allow { Answered::Allowed(user) } else { Answered::Denied };
-        let (word, outcome) = if allow { ("allowed", "ok") } else { ("denied", "denied") };
-        Step::Below { path: format!("{CONNECT_PATH}?done={word}"), outcome: outcome.to_owned() }
+        let (answer, outcome) = if allow { ("allowed", "ok") } else { ("denied", "denied") };
+        Step::Below { path: format!("{CONNECT_PATH}?done={answer}"), outcome: outcome.to_owned() }
     }
 }
 
@@ -212,7 +212,7 @@ pub(crate) fn connect(world: &mut World, now: UnixMillis, request: &Request) -> 
         return oauth::show(world, request, step);
     }
     match request.query.get("done") {
-        Some(word) => done_page(word == "allowed"),
+        Some(answer) => done_page(answer == "allowed"),
         None => code_page(place, request.query.get("user_code").unwrap_or_default()),
     }
 }

@@ -101,7 +101,7 @@ impl World {
             Some(false) => return Err(BAD_VERIFIER),
             Some(true) => {}
         }
-        let reply = self.grant(now, subject, scopes)?;
+        let reply = self.grant(now, subject, &scopes)?;
         if let Some(code) = self.codes.get_mut(presented.code) {
             code.approval = reply.approval;
         }
@@ -113,7 +113,7 @@ impl World {
         &mut self,
         now: UnixMillis,
         subject: Subject,
-        scopes: Vec<String>,
+        scopes: &[String],
     ) -> Result<TokenReply, Refusal> {
         if !self.user(subject.user).active {
             return Err(INACTIVE_USER);
@@ -121,12 +121,12 @@ impl World {
         let refresh = scopes
             .iter()
             .any(|scope| scope == "refresh_token" || scope == "offline_access")
-            .then(|| self.approve(now, subject, &scopes));
+            .then(|| self.approve(now, subject, scopes));
         let approval = refresh.as_ref().map(|(approval, _)| *approval);
         let refresh_token = refresh.map(|(_, token)| token);
         let access =
-            self.open_session(now, subject, approval, refresh_token.clone(), scopes.clone());
-        let fields = self.reply(now, subject, &scopes, access, refresh_token);
+            self.open_session(now, subject, approval, refresh_token.clone(), scopes.to_vec());
+        let fields = self.reply(now, subject, scopes, access, refresh_token);
         Ok(TokenReply { fields, approval, subject, tolerated: false })
     }
 
