@@ -57,6 +57,7 @@ pub(super) fn print_start(
 pub(super) async fn converse(
     started: &AuthorizationStarted,
     device: &DeviceCode,
+    reason: Option<String>,
     context: &Context,
 ) -> Done {
     let output = context.output;
@@ -73,22 +74,30 @@ pub(super) async fn converse(
     output.say(&format!("        {}", device.user_code));
     output.say("");
     output.say(&format!("This address fills the code in:\n{}", started.url));
-    wait(started, context).await
+    wait(started, reason, context).await
 }
 
 /// Shows a device flow that is pending and waits on; `false` where none is.
-pub(super) async fn resume(selection: &Selection, context: &Context) -> Result<bool, Ended> {
+pub(super) async fn resume(
+    selection: &Selection,
+    reason: Option<&String>,
+    context: &Context,
+) -> Result<bool, Ended> {
     let shown = match context.ask(Operation::ShowSetup(selection.clone())).await {
         Err(Ended::Failure(failure)) if failure.code == "nothing_pending" => return Ok(false),
         shown => shown?,
     };
     let Outcome::AuthorizationStarted(started) = shown else { return Err(unexpected()) };
     let Some(device) = started.device.clone() else { return Ok(false) };
-    converse(&started, &device, context).await.map(|()| true)
+    converse(&started, &device, reason.cloned(), context).await.map(|()| true)
 }
 
 /// Waits for the pending approval, of which all was said before.
-pub(super) async fn wait_for_pending(selection: Selection, context: &Context) -> Done {
+pub(super) async fn wait_for_pending(
+    selection: Selection,
+    reason: Option<String>,
+    context: &Context,
+) -> Done {
     let shown = context.ask(Operation::ShowSetup(selection)).await?;
     let Outcome::AuthorizationStarted(started) = shown else { return Err(unexpected()) };
     if started.device.is_none() {
@@ -98,14 +107,14 @@ pub(super) async fn wait_for_pending(selection: Selection, context: &Context) ->
         )
         .into());
     }
-    wait(&started, context).await
+    wait(&started, reason, context).await
 }
 
 /// Waits for the pending approval, and tells the time that is left.
-pub(super) async fn wait(started: &AuthorizationStarted, context: &Context) -> Done {
+async fn wait(started: &AuthorizationStarted, reason: Option<String>, context: &Context) -> Done {
     let selection = Selection::exactly(&started.address);
     let mut leaving = Leaving { output: context.output, address: Some(started) };
-    let waiting = context.ask(Operation::AwaitApproval(selection));
+    let waiting = context.ask(Operation::AwaitApproval(selection).because(reason));
     tokio::pin!(waiting);
     let mut ticks = tokio::time::interval(LOOK);
     let (mut minutes, mut hinted) = (None, false);

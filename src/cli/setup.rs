@@ -39,12 +39,17 @@ pub(crate) async fn run(setup: Setup, context: &Context) -> Done {
             let pasted = read_stdin(PASTE_LIMIT)?;
             return finish(selection, pasted, setup.reason, context).await;
         }
-        Some(Finish::Approval) => return device::wait_for_pending(selection, context).await,
+        Some(Finish::Approval) => {
+            return device::wait_for_pending(selection, setup.reason, context).await;
+        }
         None => {}
     }
     let may_be_device = setup.flow.is_none_or(|flow| flow == Flow::Device);
     // One that is pending is gone on with: its code may be typed in already.
-    if !setup.start && may_be_device && device::resume(&selection, context).await? {
+    if !setup.start
+        && may_be_device
+        && device::resume(&selection, setup.reason.as_ref(), context).await?
+    {
         return Ok(());
     }
     if !setup.start && setup.flow != Some(Flow::Device) && !terminal::stdin_is_terminal() {
@@ -62,7 +67,7 @@ pub(crate) async fn run(setup: Setup, context: &Context) -> Done {
     };
     match &started.device {
         Some(device) if setup.start => return device::print_start(&started, device, context),
-        Some(device) => return device::converse(&started, device, context).await,
+        Some(device) => return device::converse(&started, device, setup.reason, context).await,
         None => {}
     }
     if setup.start {

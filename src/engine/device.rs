@@ -222,7 +222,7 @@ impl Engine {
     ) -> Result<Outcome, Error> {
         let row = self.select(selection, PlainName::InUse).await?;
         let credential = &row.credential;
-        refuse_held(&credential.address, credential.held.as_deref())?;
+        refuse_held(&credential.address, credential.held.as_ref())?;
         if self.pending_device(&row).await?.is_none() && !credential.has_candidate {
             return Err(Error::Setup(SetupNeed::NothingPending(credential.address.clone())));
         }
@@ -309,7 +309,7 @@ impl Engine {
         reporter: &Reporter,
     ) -> Result<Step, Error> {
         let row = self.reload(id).await?;
-        refuse_held(&row.credential.address, row.credential.held.as_deref())?;
+        refuse_held(&row.credential.address, row.credential.held.as_ref())?;
         self.refuse_copy(&row).await?;
         // What a process that was killed had got was taken over with the lock.
         let pending = self.pending_device(&row).await?.filter(|_| !row.credential.has_candidate);

@@ -21,10 +21,11 @@ fn socket(home: &Home) -> PathBuf {
 }
 
 /// An agent in the foreground; ended when it is dropped.
-struct Agent(Child);
+pub struct Agent(Child);
 
 impl Agent {
-    fn start(home: &Home) -> Self {
+    /// Starts one and waits until it listens.
+    pub fn start(home: &Home) -> Self {
         let child =
             home.command(&["agent"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         until("the agent to listen", || UnixStream::connect(socket(home)).is_ok());

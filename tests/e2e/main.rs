@@ -16,6 +16,7 @@ mod agent;
 mod audit;
 mod browser;
 mod canary;
+mod device;
 mod drain;
 mod hold;
 mod rotate;
