@@ -289,7 +289,10 @@ pub(crate) fn describe(pasted: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tui::model::sample;
+    use crate::engine::Outcome;
+    use crate::tui::effect::Effect;
+    use crate::tui::model::tests::{answer, keys, loaded, paste, press};
+    use crate::tui::model::{Model, Screen, sample};
 
     #[test]
     fn a_paste_is_told_by_its_host_and_length_alone() {
@@ -311,6 +314,31 @@ mod tests {
         for (pasted, words) in table {
             assert_eq!(describe(pasted), words);
         }
+    }
+
+    #[test]
+    fn a_device_flow_is_awaited_once_and_can_be_given_up_meanwhile() {
+        let mut model = loaded(sample::many());
+        let address = sample::address("acme", "production");
+        let awaiting = await_approval(&address);
+        let count = |model: &Model| {
+            model.jobs.running().filter(|(_, job)| job.operation == awaiting).count()
+        };
+        keys(&mut model, "s");
+        answer(&mut model, |_| Outcome::AuthorizationStarted(sample::device("acme")));
+        assert_eq!(count(&model), 1);
+        // Nothing is pasted or typed there, and what is begun again is a device flow again.
+        assert_eq!(paste(&mut model, "https://login.salesforce.com/x?code=aPrx&state=s"), []);
+        press(&mut model, Key::Enter);
+        let Some(Screen::Setup(setup)) = model.screens.last() else { panic!("no pane") };
+        assert!(!setup.typing && setup.stage == Stage::Waiting);
+        assert_eq!(setup.clone().begin(), begin_by(&address, Some(Flow::Device)));
+        keys(&mut model, "X");
+        let asked = Operation::AbandonSetup(Selection::exactly(&address));
+        press(&mut model, Key::Tab);
+        let effects = press(&mut model, Key::Enter);
+        let is_sent = |effect: &Effect| matches!(effect, Effect::Submit { operation, .. } if *operation == asked);
+        assert!(effects.iter().any(is_sent), "{effects:?}");
     }
 
     #[test]
