@@ -35,7 +35,7 @@ use crate::domain::record::RecordId;
 use crate::domain::time::UnixMillis;
 use crate::engine::error::{Error, SetupNeed};
 use crate::engine::exchange::Exchanged;
-use crate::engine::operation::Selection;
+use crate::engine::operation::{BeginSetup, Selection};
 use crate::engine::outcome::{AuthorizationStarted, DeviceCode, Revocation, SetupReceipt};
 use crate::engine::promote::Candidate;
 use crate::engine::refresh::INTENT_LIFE;
@@ -146,6 +146,7 @@ impl Engine {
         &self,
         row: &CredentialRow,
         app: App,
+        request: &BeginSetup,
     ) -> Result<Outcome, Error> {
         let account = account_to_sign_in(&row.credential);
         let (login_url, host) = (&account.login_url, account.login_url.host());
@@ -165,6 +166,8 @@ impl Engine {
             client_id: app.client_id,
             app: app.name,
             scopes: app.scopes,
+            is_rotation: request.is_rotation,
+            drain_limit: request.drain.map(|span| span.as_secs()),
         };
         let authorization = AuthorizationRow {
             id,
@@ -173,8 +176,10 @@ impl Engine {
             expires_at: started_at.plus(begun.life),
             sealed: key.sealer().seal_device(id, &pending)?,
         };
-        let detail = format!("{} at {host}", Flow::Device);
-        let entry = self.audit(AuditEvent::SetupStarted, &row.credential, detail);
+        let what = if request.is_rotation { "rotation, " } else { "" };
+        let detail = format!("{what}{} at {host}", Flow::Device);
+        let (subject, reason) = (row.credential.address.to_string(), request.reason.as_deref());
+        let entry = self.audit_of(AuditEvent::SetupStarted, subject, detail, reason);
         let (credential, kept) = (row.id, authorization.clone());
         self.store.call(move |store| store.insert_authorization(credential, &kept, &entry)).await?;
         Ok(device_started(row, &authorization, pending))
@@ -276,7 +281,9 @@ impl Engine {
             match step {
                 Ok(Step::Again) => {}
                 Ok(Step::Granted(row, candidate)) => {
-                    return self.finish_sign_in(&row, *candidate, reporter).await;
+                    return self
+                        .complete_sign_in(&row, *candidate, pending.is_rotation, reporter)
+                        .await;
                 }
                 Ok(Step::Gone) => {
                     drop(lock);
@@ -469,12 +476,12 @@ impl Engine {
         if row.credential.has_candidate {
             let test = self.resume_candidate(id, reporter).await?;
             let credential = self.reload(id).await?.credential;
-            return Ok(SetupReceipt { credential, test, replaced });
+            return Ok(SetupReceipt { credential, test, replaced, is_rotation: false });
         }
         let credential = row.credential;
         let is_new = credential.token.as_ref().is_some_and(|token| token.signed_in_at >= since);
         if let Some(test) = credential.last_test.clone().filter(|_| is_new) {
-            return Ok(SetupReceipt { credential, test, replaced });
+            return Ok(SetupReceipt { credential, test, replaced, is_rotation: false });
         }
         let failed = credential.last_check.filter(|check| {
             check.kind == CheckKind::SignIn

@@ -110,6 +110,10 @@ pub(crate) struct PendingDevice {
     pub(crate) app: String,
     /// What was asked for.
     pub(crate) scopes: Vec<String>,
+    /// Whether it was begun to rotate the token that lives.
+    pub(crate) is_rotation: bool,
+    /// The longest drain of the token set that it replaces, in seconds.
+    pub(crate) drain_limit: Option<u64>,
 }
 
 /// Its sealed form.
@@ -123,6 +127,10 @@ struct DevicePayload {
     client_id: String,
     app: String,
     scopes: Vec<String>,
+    #[serde(default)]
+    is_rotation: bool,
+    #[serde(default)]
+    drain_limit: Option<u64>,
 }
 
 impl Drop for DevicePayload {
@@ -140,6 +148,7 @@ impl PendingDevice {
             client_id: self.client_id.clone(),
             app: self.app.clone(),
             flow: Flow::Device,
+            drain_limit: self.drain_limit,
         }
     }
 }
@@ -325,6 +334,8 @@ impl Sealer<'_> {
             client_id: pending.client_id.clone(),
             app: pending.app.clone(),
             scopes: pending.scopes.clone(),
+            is_rotation: pending.is_rotation,
+            drain_limit: pending.drain_limit,
         };
         self.seal(&payload, "authorization", row, Generation(0))
     }
@@ -341,6 +352,8 @@ impl Sealer<'_> {
             client_id: std::mem::take(&mut payload.client_id),
             app: std::mem::take(&mut payload.app),
             scopes: std::mem::take(&mut payload.scopes),
+            is_rotation: payload.is_rotation,
+            drain_limit: payload.drain_limit,
         })
     }
 

@@ -28,7 +28,7 @@ impl Engine {
         let app = self.app(&account.app).await?.ok_or_else(|| unknown_app(&account.app))?;
         let flow = choose_flow(request.flow, &app)?;
         if flow == Flow::Device {
-            return self.begin_device(&row, app).await;
+            return self.begin_device(&row, app, &request).await;
         }
         let key = self.key_or_new().await?;
         self.end_lost_sign_in(row.id).await?;

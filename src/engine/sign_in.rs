@@ -68,20 +68,20 @@ impl Engine {
             Error::Salesforce(fault) => fault.of_request(&attempt.url).into(),
             other => other,
         })?;
-        self.finish_sign_in(row, token, reporter).await
+        self.complete_sign_in(row, token, attempt.is_rotation, reporter).await
     }
 
     /// The token is durable: it is tested, and takes the place of the old one.
-    pub(super) async fn finish_sign_in(
+    pub(super) async fn complete_sign_in(
         &self,
         row: &CredentialRow,
         token: Candidate,
+        is_rotation: bool,
         reporter: &Reporter,
     ) -> Result<SetupReceipt, Error> {
         let (check, replaced) = self.test_and_promote(row.id, token, reporter).await?;
         let credential = self.reload(row.id).await?.credential;
         self.settle_debts(reporter).await?;
-        let is_rotation = attempt.is_rotation;
         Ok(SetupReceipt { credential, test: check, replaced, is_rotation })
     }
 
