@@ -72,6 +72,7 @@ pub(crate) fn is_for_agent(operation: &Operation) -> bool {
         operation.bare(),
         Operation::BeginSetup(_)
             | Operation::CompleteSetup(_)
+            | Operation::AwaitApproval(_)
             | Operation::ShowSetup(_)
             | Operation::Test(_)
             | Operation::Token(_)

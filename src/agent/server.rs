@@ -107,6 +107,8 @@ pub(crate) async fn run(
     let engine = agent.engine();
     let mut busy = agent.busy.subscribe();
     let end = async {
+        // Who waits for a person would wait longer than we may.
+        engine.stop_polling().await;
         // Whoever asked hears the answer yet.
         let _ = busy.wait_for(|count| *count == 0).await;
         engine.close().await;

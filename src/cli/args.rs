@@ -248,21 +248,30 @@ pub(crate) struct AccountFlags {
     pub(crate) reason: Option<String>,
 }
 
+/// What completes a pending sign-in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finish {
+    /// The address on standard input.
+    Address,
+    /// The approval of a device flow.
+    Approval,
+}
+
 /// `orgkey setup`
 #[derive(Debug, Args)]
 pub(crate) struct Setup {
     /// Which credential
     #[command(flatten)]
     pub(crate) named: Named,
-    /// How to sign in; this version knows 'paste' alone
+    /// How to sign in: 'paste', or 'device' where the app allows it
     #[arg(long, value_parser = flow)]
     pub(crate) flow: Option<Flow>,
     /// Print the address to open, alone on standard output, and keep the sign-in pending
     #[arg(long, conflicts_with = "finish")]
     pub(crate) start: bool,
-    /// Complete a pending sign-in: '-' reads the address that the browser ended at from standard input
-    #[arg(long, value_name = "-", value_parser = stdin_address)]
-    pub(crate) finish: Option<String>,
+    /// Complete a pending sign-in: '-' reads the address that the browser ended at from standard input; without it, wait for the approval of a device flow
+    #[arg(long, value_name = "-", value_parser = finish, num_args = 0..=1, default_missing_value = "")]
+    pub(crate) finish: Option<Finish>,
     /// How long the token that is replaced works on at most, e.g. 30m; 0s revokes it at once
     #[arg(long, value_name = "SPAN", value_parser = parse_span, conflicts_with_all = ["finish", "cancel"])]
     pub(crate) drain: Option<std::time::Duration>,
@@ -523,21 +532,26 @@ fn environment(text: &str) -> Result<Environment, String> {
 
 fn flow(text: &str) -> Result<Flow, String> {
     Flow::parse(text)
-        .filter(|flow| *flow == Flow::Paste)
-        .ok_or_else(|| "this version sets up tokens by paste alone".to_owned())
+        .filter(|flow| matches!(flow, Flow::Paste | Flow::Device))
+        .ok_or_else(|| "this version sets up tokens by paste or device".to_owned())
 }
 
 /// A secret is never an argument: other users of the host can read those.
-fn stdin_address(text: &str) -> Result<String, String> {
+fn finish(text: &str) -> Result<Finish, String> {
     let pipe = "printf %s 'ADDRESS' | orgkey setup NAME --finish -";
-    (text == "-").then(|| text.to_owned()).ok_or_else(|| {
+    let found = match text {
+        "" => Some(Finish::Approval),
+        "-" => Some(Finish::Address),
+        _ => None,
+    };
+    found.ok_or_else(|| {
         format!(
             "the address comes from standard input, since arguments can be read by others: {pipe}"
         )
     })
 }
 
-/// See [`stdin_address`].
+/// See [`finish`].
 fn stdin_token(text: &str) -> Result<String, String> {
     let pipe = "printf %s \"$TOKEN\" | orgkey token NAME --not -";
     (text == "-").then(|| text.to_owned()).ok_or_else(|| {

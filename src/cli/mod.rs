@@ -12,6 +12,7 @@ mod bulk;
 mod context;
 mod dashboard;
 mod demo;
+mod device;
 mod doctor;
 mod edit;
 mod hold;

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::domain::app::Flow;
 use crate::domain::time::span_in_words;
 use crate::engine::operation::{BeginSetup, CompleteSetup};
 use crate::engine::outcome::{AuthorizationStarted, Revocation, SetupReceipt};
@@ -9,8 +10,9 @@ use crate::engine::sensitive::Sensitive;
 use crate::engine::{Failure, Operation, Outcome, Selection, exit, now};
 use crate::platform::terminal;
 
-use super::args::Setup;
+use super::args::{Finish, Setup};
 use super::context::{Context, hidden, read_stdin};
+use super::device;
 use super::output::{Done, Ended, credential_json};
 use super::read::{selection, show_credential};
 use super::words::{draining_in_words, revocation_in_words};
@@ -32,11 +34,25 @@ pub(crate) async fn run(setup: Setup, context: &Context) -> Done {
         let address = &credential.address;
         return context.output.text(&format!("{address}: no set-up is pending now"));
     }
-    if setup.finish.is_some() {
-        let pasted = read_stdin(PASTE_LIMIT)?;
-        return finish(selection, pasted, setup.reason, context).await;
+    match setup.finish {
+        Some(Finish::Address) => {
+            let pasted = read_stdin(PASTE_LIMIT)?;
+            return finish(selection, pasted, setup.reason, context).await;
+        }
+        Some(Finish::Approval) => {
+            return device::wait_for_pending(selection, setup.reason, context).await;
+        }
+        None => {}
     }
-    if !setup.start && !terminal::stdin_is_terminal() {
+    let may_be_device = setup.flow.is_none_or(|flow| flow == Flow::Device);
+    // One that is pending is gone on with: its code may be typed in already.
+    if !setup.start
+        && may_be_device
+        && device::resume(&selection, setup.reason.as_ref(), context).await?
+    {
+        return Ok(());
+    }
+    if !setup.start && setup.flow != Some(Flow::Device) && !terminal::stdin_is_terminal() {
         return Err(usage_failure(
             "a sign-in is answered on a terminal, and standard input is none",
             "run it in two steps: orgkey setup NAME --start, then orgkey setup NAME --finish -",
@@ -49,6 +65,11 @@ pub(crate) async fn run(setup: Setup, context: &Context) -> Done {
     let Outcome::AuthorizationStarted(started) = context.ask(operation).await? else {
         return Err(unexpected());
     };
+    match &started.device {
+        Some(device) if setup.start => return device::print_start(&started, device, context),
+        Some(device) => return device::converse(&started, device, setup.reason, context).await,
+        None => {}
+    }
     if setup.start {
         return print_start(&started, context);
     }
@@ -168,7 +189,8 @@ async fn finish(
     report(&receipt, context)
 }
 
-fn report(receipt: &SetupReceipt, context: &Context) -> Done {
+/// What a set-up came to.
+pub(super) fn report(receipt: &SetupReceipt, context: &Context) -> Done {
     let credential = &receipt.credential;
     if context.output.json {
         context.output.object(&json!({

@@ -96,6 +96,12 @@ impl Fault {
         self
     }
 
+    /// The same of another kind, where the caller knows what was refused.
+    pub(crate) fn of_kind(mut self, kind: FaultKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
     /// The outcome of the check that met it.
     pub(crate) fn outcome(&self) -> CheckOutcome {
         self.kind.row().outcome

@@ -273,6 +273,7 @@ impl Error {
             Self::Setup(SetupNeed::NoToken(_)) => "no_token",
             Self::Setup(SetupNeed::Refused { .. }) => "needs_setup",
             Self::Setup(SetupNeed::NothingPending(_)) => "nothing_pending",
+            Self::Setup(SetupNeed::StillPending(_)) => "still_pending",
             Self::Uncertain { .. } | Self::SignInLost { .. } => "uncertain",
             Self::AnswerKept(_) => "answer_kept",
         }
@@ -302,6 +303,11 @@ impl Error {
             }
             Self::Setup(SetupNeed::NothingPending(address)) => {
                 format!("{address} has no pending set-up")
+            }
+            Self::Setup(SetupNeed::StillPending(address)) => {
+                format!(
+                    "{address}: the sign-in still waits for the approval, but nobody polls here any more"
+                )
             }
             Self::Uncertain { address, message } | Self::SignInLost { address, message } => {
                 format!("{address}: {message}")
@@ -337,6 +343,9 @@ impl Error {
             Self::Salesforce(fault) => fault.remedy(),
             Self::Setup(SetupNeed::NoToken(address) | SetupNeed::NothingPending(address)) => {
                 format!("set up the OAuth token: orgkey setup {address}")
+            }
+            Self::Setup(SetupNeed::StillPending(address)) => {
+                format!("wait on with: orgkey setup {address} --finish")
             }
             Self::Setup(SetupNeed::Refused { remedy, .. }) => remedy.clone(),
             Self::Uncertain { address, .. } => format!(

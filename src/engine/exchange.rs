@@ -28,6 +28,22 @@ pub(super) struct Exchanged {
     is_kept: bool,
 }
 
+/// How a request is carried.
+struct Carried {
+    /// To be committed before it leaves.
+    intent: Option<IntentRow>,
+    /// Which answers have to be durable before they are read.
+    keeps: fn(&Response) -> bool,
+}
+
+impl Exchanged {
+    /// Empties the slot.
+    pub(super) async fn clear(&self) -> Result<(), Error> {
+        let slot = Arc::clone(&self.slot);
+        run_blocking(move || Ok(slot.clear()?)).await
+    }
+}
+
 impl Engine {
     /// Carries a request that spends a grant. Until `intent` is committed nothing was sent.
     pub(super) async fn exchange(
@@ -37,6 +53,30 @@ impl Engine {
         intent: IntentRow,
         reporter: &Reporter,
     ) -> Result<Exchanged, Error> {
+        let carried = Carried { intent: Some(intent), keeps: |_| true };
+        self.carry(request, slot, carried, reporter).await
+    }
+
+    /// Carries a poll: `intent` is none where it stands already, and an answer that `keeps` does
+    /// not want is written nowhere.
+    pub(super) async fn poll_exchange(
+        &self,
+        request: Request,
+        slot: AnswerSlot,
+        intent: Option<IntentRow>,
+        keeps: fn(&Response) -> bool,
+    ) -> Result<Exchanged, Error> {
+        self.carry(request, slot, Carried { intent, keeps }, &Reporter(None)).await
+    }
+
+    async fn carry(
+        &self,
+        request: Request,
+        slot: AnswerSlot,
+        carried: Carried,
+        reporter: &Reporter,
+    ) -> Result<Exchanged, Error> {
+        let Carried { intent, keeps } = carried;
         let slot = Arc::new(slot);
         let unsent = |slot, error| Exchanged {
             answer: Err(error),
@@ -52,18 +92,29 @@ impl Engine {
         let preparation = SealPreparation::new()?;
         let credential = slot.credential();
         // 'May have been sent' is durable before the request can leave.
-        self.begin_spending(credential, intent).await?;
+        if let Some(intent) = intent {
+            self.begin_spending(credential, intent).await?;
+        }
         reporter.progress(Progress::Exchanging);
         let started = tokio::time::Instant::now();
         let keeper = Arc::clone(&slot);
-        let keep = move |response: &Response| keeper.keep(preparation, response);
+        let keep = move |response: &Response| {
+            let wanted = keeps(response);
+            let kept = if wanted { keeper.keep(preparation, response) } else { Ok(()) };
+            kept.map(|()| wanted)
+        };
         Ok(match connection.send(keep).await {
             Ok((response, kept)) => {
                 if let Err(error) = &kept {
                     tracing::error!(error = error.message(), "the inbox did not take an answer");
                 }
                 let latency = started.elapsed();
-                Exchanged { answer: Ok(response), latency, slot, is_kept: kept.is_ok() }
+                Exchanged {
+                    answer: Ok(response),
+                    latency,
+                    slot,
+                    is_kept: kept.is_ok_and(|kept| kept),
+                }
             }
             Err(error) => Exchanged { latency: started.elapsed(), ..unsent(slot, error) },
         })
@@ -100,8 +151,7 @@ impl Engine {
     ) -> Option<Result<T, Error>> {
         let Some(failure) = settled.as_ref().err().and_then(Error::storage) else {
             self.only_in_memory.send_replace(false);
-            let slot = Arc::clone(&exchanged.slot);
-            let cleared = run_blocking(move || Ok(slot.clear()?)).await;
+            let cleared = exchanged.clear().await;
             if let Err(error) = cleared {
                 tracing::warn!(error = error.message(), "a slot of the inbox was not emptied");
             }

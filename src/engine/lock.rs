@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::domain::app::Flow;
 use crate::domain::record::RecordId;
 use crate::domain::time::UnixMillis;
 use crate::engine::error::Error;
@@ -73,6 +74,11 @@ impl Engine {
     pub(super) async fn with_dead_refresh_seen(&self, row: CredentialRow) -> CredentialRow {
         let at = now();
         if row.credential.intent.as_ref().is_none_or(|intent| intent.deadline < at) {
+            return row;
+        }
+        // Between two polls of a device flow nobody has the lock, and nothing is lost before its end.
+        let pending = row.credential.authorization.as_ref();
+        if pending.is_some_and(|one| one.flow == Flow::Device && one.expires_at > at) {
             return row;
         }
         // A lock that can't be looked at proves nothing.

@@ -13,6 +13,7 @@ mod check;
 mod clock;
 mod copies;
 mod delete;
+mod device;
 mod drain;
 mod edit;
 mod error;
@@ -111,6 +112,8 @@ pub(crate) struct Engine {
     reason: Option<String>,
     /// Exchanges that were sent and are not durable yet.
     exchanges: watch::Sender<usize>,
+    /// Those who wait for the approval of a device flow.
+    pollers: device::Pollers,
     /// Whether an answer was, at any time, in this process's memory alone.
     only_in_memory: watch::Sender<bool>,
     /// Told when there may be another time at which a drained token is to be revoked.
@@ -167,6 +170,7 @@ impl Engine {
             who: who_is_here(),
             reason: None,
             exchanges: watch::channel(0).0,
+            pollers: device::Pollers::default(),
             only_in_memory: watch::channel(false).0,
             drains: watch::channel(()).0,
             notes: Mutex::new(notes),
@@ -195,6 +199,7 @@ impl Engine {
             who: self.who.clone(),
             reason: self.reason.clone(),
             exchanges: self.exchanges.clone(),
+            pollers: self.pollers.clone(),
             only_in_memory: self.only_in_memory.clone(),
             drains: self.drains.clone(),
             notes: Mutex::default(),
@@ -254,6 +259,7 @@ impl Engine {
     /// Ends in order: what was sent becomes durable, then the store is closed. What is asked after
     /// that fails.
     pub(crate) async fn close(&self) {
+        self.stop_polling().await;
         self.settled().await;
         self.store.close().await;
     }
@@ -325,6 +331,7 @@ impl Engine {
             Operation::Recipients => self.recipients().await,
             Operation::AddRecipient(request) => self.add_recipient(request).await,
             Operation::LockKey => self.lock_key(),
+            Operation::AwaitApproval(selection) => self.await_approval(&selection, reporter).await,
             Operation::Examine => Ok(self.examine().await),
             Operation::ExamineHosts => self.examine_hosts().await,
             Operation::Hosts => self.hosts().await,

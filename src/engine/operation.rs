@@ -116,6 +116,9 @@ pub(crate) enum Operation {
     WithReason(String, Box<Operation>),
     /// Rotate with no downtime, or say who has to sign in. Answers [`super::Outcome::Rotated`].
     Rotate(RotateRequest),
+    /// Wait for the approval of a pending device flow, polling where nobody does yet. Answers
+    /// [`super::Outcome::SetupCompleted`].
+    AwaitApproval(Selection),
 }
 
 impl Operation {
@@ -184,6 +187,7 @@ impl Operation {
             Self::VerifyAudit(_) => "verify_audit",
             Self::WithReason(_, operation) => operation.name(),
             Self::Rotate(_) => "rotate",
+            Self::AwaitApproval(_) => "await_approval",
         }
     }
 }

@@ -202,6 +202,22 @@ pub(crate) struct AuthorizationStarted {
     pub(crate) username: Option<String>,
     /// Who has to sign in.
     pub(crate) user_id: UserId,
+    /// What is typed where, in the device flow.
+    #[serde(default)]
+    pub(crate) device: Option<DeviceCode>,
+}
+
+/// What the person of a device flow needs; the device code itself stays here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DeviceCode {
+    /// What is typed.
+    pub(crate) user_code: String,
+    /// Where; the whole `url` fills the code in.
+    pub(crate) verification_uri: String,
+    /// The app that asks.
+    pub(crate) app: String,
+    /// What it asks for.
+    pub(crate) scopes: Vec<String>,
 }
 
 /// A completed set-up.

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use crate::domain::app::Flow;
 use crate::domain::audit::AuditEvent;
 use crate::domain::credential::{Check, CheckKind, CheckOutcome};
 use crate::domain::host::{InstanceUrl, environment_by_host};
@@ -127,7 +126,7 @@ impl Engine {
                 login_url: endpoint.login_url.clone(),
                 client_id: endpoint.client_id.clone(),
                 scopes: Vec::new(),
-                flow: Flow::Paste,
+                flow: endpoint.flow,
                 issued_at: now(),
                 known_expiry: None,
                 rotated: false,

@@ -1,5 +1,7 @@
 //! What is sealed, and how it reads when it is opened: the one place where secrets become bytes.
 
+use std::time::Duration;
+
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -80,6 +82,75 @@ pub(crate) struct TokenEndpoint {
     /// Of a sign-in: the longest drain of the token set that it replaces, in seconds.
     #[serde(default)]
     pub(crate) drain_limit: Option<u64>,
+    /// How the token is being set up. Values of the first version have none.
+    #[serde(default = "first_flow")]
+    pub(crate) flow: Flow,
+}
+
+fn first_flow() -> Flow {
+    Flow::Paste
+}
+
+/// What a pending device flow needs at its end.
+#[derive(Clone)]
+pub(crate) struct PendingDevice {
+    /// Presented at each poll.
+    pub(crate) device_code: SecretString,
+    /// What the person types.
+    pub(crate) user_code: String,
+    /// Where.
+    pub(crate) verification_uri: String,
+    /// At least so long between two polls.
+    pub(crate) interval: Duration,
+    /// The attempt is bound to this host.
+    pub(crate) login_url: LoginUrl,
+    /// The client.
+    pub(crate) client_id: String,
+    /// Its name here.
+    pub(crate) app: String,
+    /// What was asked for.
+    pub(crate) scopes: Vec<String>,
+    /// Whether it was begun to rotate the token that lives.
+    pub(crate) is_rotation: bool,
+    /// The longest drain of the token set that it replaces, in seconds.
+    pub(crate) drain_limit: Option<u64>,
+}
+
+/// Its sealed form.
+#[derive(Serialize, Deserialize)]
+struct DevicePayload {
+    device_code: String,
+    user_code: String,
+    verification_uri: String,
+    interval_ms: u64,
+    login_url: LoginUrl,
+    client_id: String,
+    app: String,
+    scopes: Vec<String>,
+    #[serde(default)]
+    is_rotation: bool,
+    #[serde(default)]
+    drain_limit: Option<u64>,
+}
+
+impl Drop for DevicePayload {
+    fn drop(&mut self) {
+        use zeroize::Zeroize;
+        self.device_code.zeroize();
+    }
+}
+
+impl PendingDevice {
+    /// Where its code is spent.
+    pub(crate) fn endpoint(&self) -> TokenEndpoint {
+        TokenEndpoint {
+            login_url: self.login_url.clone(),
+            client_id: self.client_id.clone(),
+            app: self.app.clone(),
+            flow: Flow::Device,
+            drain_limit: self.drain_limit,
+        }
+    }
 }
 
 /// Where an answer in the inbox belongs.
@@ -128,6 +199,7 @@ impl PendingAuthorization {
             client_id: self.client_id.clone(),
             app: self.app.clone(),
             drain_limit: self.drain_limit,
+            flow: Flow::Paste,
         }
     }
 }
@@ -241,6 +313,45 @@ impl Sealer<'_> {
             login_url: payload.login_url.clone(),
             client_id: std::mem::take(&mut payload.client_id),
             app: std::mem::take(&mut payload.app),
+            is_rotation: payload.is_rotation,
+            drain_limit: payload.drain_limit,
+        })
+    }
+
+    /// Seals a pending device flow for its row.
+    #[expect(clippy::disallowed_methods, reason = "the device code is sealed before it is stored")]
+    pub(crate) fn seal_device(
+        &self,
+        row: RecordId,
+        pending: &PendingDevice,
+    ) -> Result<Vec<u8>, Error> {
+        let payload = DevicePayload {
+            device_code: pending.device_code.expose_secret().to_owned(),
+            user_code: pending.user_code.clone(),
+            verification_uri: pending.verification_uri.clone(),
+            interval_ms: u64::try_from(pending.interval.as_millis()).unwrap_or(u64::MAX),
+            login_url: pending.login_url.clone(),
+            client_id: pending.client_id.clone(),
+            app: pending.app.clone(),
+            scopes: pending.scopes.clone(),
+            is_rotation: pending.is_rotation,
+            drain_limit: pending.drain_limit,
+        };
+        self.seal(&payload, "authorization", row, Generation(0))
+    }
+
+    /// Opens a pending device flow.
+    pub(crate) fn open_device(&self, row: RecordId, sealed: &[u8]) -> Result<PendingDevice, Error> {
+        let mut payload: DevicePayload = self.open(sealed, "authorization", row, Generation(0))?;
+        Ok(PendingDevice {
+            device_code: SecretString::from(std::mem::take(&mut payload.device_code)),
+            user_code: std::mem::take(&mut payload.user_code),
+            verification_uri: std::mem::take(&mut payload.verification_uri),
+            interval: Duration::from_millis(payload.interval_ms),
+            login_url: payload.login_url.clone(),
+            client_id: std::mem::take(&mut payload.client_id),
+            app: std::mem::take(&mut payload.app),
+            scopes: std::mem::take(&mut payload.scopes),
             is_rotation: payload.is_rotation,
             drain_limit: payload.drain_limit,
         })

@@ -4,6 +4,7 @@
 use crate::domain::app::{App, Flow};
 use crate::domain::audit::AuditEvent;
 use crate::domain::record::RecordId;
+use crate::engine::device::device_started;
 use crate::engine::error::{Error, Invalid, SetupNeed};
 use crate::engine::operation::{BeginSetup, Selection};
 use crate::engine::outcome::{AuthorizationStarted, Field};
@@ -26,6 +27,9 @@ impl Engine {
         let account = account_to_sign_in(&row.credential);
         let app = self.app(&account.app).await?.ok_or_else(|| unknown_app(&account.app))?;
         let flow = choose_flow(request.flow, &app)?;
+        if flow == Flow::Device {
+            return self.begin_device(&row, app, &request).await;
+        }
         let key = self.key_or_new().await?;
         self.end_lost_sign_in(row.id).await?;
         let pkce = PkcePair::from_random(&random::<VERIFIER_BYTES>()?);
@@ -73,7 +77,7 @@ impl Engine {
 
     /// Takes over what an ended process left, and forgets a sign-in whose answer was lost: another
     /// one begins. Where somebody is at work on the credential, nothing happens.
-    async fn end_lost_sign_in(&self, id: RecordId) -> Result<(), Error> {
+    pub(super) async fn end_lost_sign_in(&self, id: RecordId) -> Result<(), Error> {
         let Some(_lock) = self.try_lock(id)? else { return Ok(()) };
         self.heal(id, &Reporter(None)).await?;
         let end = move |store: &mut Store| match store.intent(id, IntentOperation::SignIn)? {
@@ -86,11 +90,18 @@ impl Engine {
     /// Shows the newest pending set-up again.
     pub(super) async fn show_setup(&self, selection: &Selection) -> Result<Outcome, Error> {
         let row = self.select(selection, PlainName::InUse).await?;
-        let pending = self.pending_authorizations(&row).await?;
-        let Some((authorization, pending)) = pending.into_iter().next() else {
-            return Err(Error::Setup(SetupNeed::NothingPending(row.credential.address)));
-        };
-        Ok(started(&row, &authorization, pending))
+        let device = self.pending_device(&row).await?.filter(|(kept, _)| kept.expires_at > now());
+        let other = self.pending_authorizations(&row).await?.into_iter().next();
+        let since = |kept: &AuthorizationRow| kept.started_at;
+        match (device, other) {
+            (Some((kept, pending)), other)
+                if other.as_ref().is_none_or(|(other, _)| since(other) <= since(&kept)) =>
+            {
+                Ok(device_started(&row, &kept, pending))
+            }
+            (_, Some((kept, pending))) => Ok(started(&row, &kept, pending)),
+            (_, None) => Err(Error::Setup(SetupNeed::NothingPending(row.credential.address))),
+        }
     }
 
     /// Gives up every pending set-up of a credential.
@@ -102,14 +113,17 @@ impl Engine {
         Ok(Outcome::Credential(Box::new(self.reload(id).await?.credential)))
     }
 
-    /// The pending set-ups of a credential that are not past their end, newest first, opened.
+    /// The pending set-ups by authorization code that are not past their end, newest first, opened.
     pub(super) async fn pending_authorizations(
         &self,
         row: &CredentialRow,
     ) -> Result<Vec<(AuthorizationRow, PendingAuthorization)>, Error> {
         let id = row.id;
         let kept = self.store.call(move |store| store.authorizations(id)).await?;
-        let live: Vec<_> = kept.into_iter().filter(|kept| kept.expires_at > now()).collect();
+        let live: Vec<_> = kept
+            .into_iter()
+            .filter(|kept| kept.expires_at > now() && kept.flow != Flow::Device)
+            .collect();
         if live.is_empty() {
             return Ok(Vec::new());
         }
@@ -138,13 +152,19 @@ fn started(
         expires_at: authorization.expires_at,
         username: account.username,
         user_id: account.user_id,
+        device: None,
     })
 }
 
 /// The flow asked for, if it is built and the app allows it; else the first that fits.
 fn choose_flow(asked: Option<Flow>, app: &App) -> Result<Flow, Error> {
-    let flow = asked.unwrap_or(Flow::Paste);
-    if flow != Flow::Paste {
+    // An app of the device flow alone has no other first way.
+    let only_device = !app.allows(Flow::Paste) && app.allows(Flow::Device);
+    let flow = asked.unwrap_or(if only_device { Flow::Device } else { Flow::Paste });
+    if flow == Flow::Device && !app.allows(flow) {
+        return Err(device_is_off(app));
+    }
+    if !matches!(flow, Flow::Paste | Flow::Device) {
         return Err(Invalid::input(
             format!("this version does not set up tokens by {flow}"),
             "use --flow paste: sign in anywhere and paste the address that the browser ends at",
@@ -161,6 +181,19 @@ fn choose_flow(asked: Option<Flow>, app: &App) -> Result<Flow, Error> {
         )
         .into())
     }
+}
+
+/// Why the device flow is off unless the admin of the app says otherwise.
+fn device_is_off(app: &App) -> Error {
+    Invalid::new(
+        Field::App,
+        format!(
+            "the app {} does not allow the device flow, which is off by itself: Salesforce blocks it for apps that are not installed since 2025, and phishers use its page",
+            app.name
+        ),
+        "use --flow paste; or, where the org's admin wants it, enable Device Flow on the app, install it, and add \"device\" to its flows",
+    )
+    .into()
 }
 
 /// An app that a credential names and nobody has registered here.

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::domain::app::Flow;
 use crate::domain::audit::AuditEvent;
 use crate::domain::credential::{CheckKind, CheckOutcome};
 use crate::domain::fault::{Fault, FaultKind};
@@ -15,6 +14,7 @@ use crate::domain::http::{Response, TransportError};
 use crate::domain::record::RecordId;
 use crate::domain::token::{Generation, TokenRole, TokenSet};
 use crate::engine::error::{Error, SetupNeed};
+use crate::engine::exchange::Exchanged;
 use crate::engine::keyring::OpenKey;
 use crate::engine::operation::CompleteSetup;
 use crate::engine::outcome::{Progress, SetupReceipt};
@@ -68,10 +68,20 @@ impl Engine {
             Error::Salesforce(fault) => fault.of_request(&attempt.url).into(),
             other => other,
         })?;
+        self.complete_sign_in(row, token, attempt.is_rotation, reporter).await
+    }
+
+    /// The token is durable: it is tested, and takes the place of the old one.
+    pub(super) async fn complete_sign_in(
+        &self,
+        row: &CredentialRow,
+        token: Candidate,
+        is_rotation: bool,
+        reporter: &Reporter,
+    ) -> Result<SetupReceipt, Error> {
         let (check, replaced) = self.test_and_promote(row.id, token, reporter).await?;
         let credential = self.reload(row.id).await?.credential;
         self.settle_debts(reporter).await?;
-        let is_rotation = attempt.is_rotation;
         Ok(SetupReceipt { credential, test: check, replaced, is_rotation })
     }
 
@@ -102,13 +112,25 @@ impl Engine {
         let _exchange = self.begin_exchange();
         let tag = key.sealer().key.tag("spent", code);
         let intent = Self::intent(operation, generation, 1, tag);
-        let mut exchanged = self.exchange(request, slot, intent, reporter).await?;
+        let exchanged = self.exchange(request, slot, intent, reporter).await?;
+        self.settle_securely(row, &endpoint, &key, exchanged, secret.as_ref(), reporter).await
+    }
+
+    /// Settles an answer until it, or what it holds, is safe.
+    pub(super) async fn settle_securely(
+        &self,
+        row: &CredentialRow,
+        endpoint: &TokenEndpoint,
+        key: &OpenKey,
+        mut exchanged: Exchanged,
+        secret: Option<&SecretString>,
+        reporter: &Reporter,
+    ) -> Result<Candidate, Error> {
         loop {
             let settled = match &exchanged.answer {
                 Err(error) => self.settle_no_sign_in(row, exchanged.latency, error).await,
                 Ok(response) => {
-                    self.settle_sign_in(row, &endpoint, &key, response, secret.as_ref(), reporter)
-                        .await
+                    self.settle_sign_in(row, endpoint, key, response, secret, reporter).await
                 }
             };
             if let Some(result) = self.secure(&mut exchanged, settled, reporter).await {
@@ -147,20 +169,37 @@ impl Engine {
         if !error.sent || row.credential.token.is_some() {
             return self.end_sign_in(row, latency, fault).await;
         }
+        Err(self.lose_sign_in(row, latency, &fault).await?)
+    }
+
+    /// A token may have been issued that nobody got. Where there is no other one, the credential is
+    /// uncertain until the next sign-in begins.
+    pub(super) async fn lose_sign_in(
+        &self,
+        row: &CredentialRow,
+        latency: Duration,
+        fault: &Fault,
+    ) -> Result<Error, Error> {
         let (id, address) = (row.id, row.credential.address.clone());
         let message = format!("a sign-in was sent and its answer was lost: {}", fault.message());
         let lost = Error::SignInLost { address, message: message.clone() };
-        let mut check = check::failed(CheckKind::SignIn, latency, &fault);
+        let mut check = check::failed(CheckKind::SignIn, latency, fault);
         check.outcome = CheckOutcome::Uncertain;
         check.message.clone_from(&message);
         check.remedy = lost.remedy();
         let entry = self.audit(AuditEvent::AnswerLost, &row.credential, message);
+        // A live token's state is its own: its history does not show it, the audit does.
+        let has_token = row.credential.token.is_some();
         self.store
             .call(move |store| {
+                if has_token {
+                    store.end_exchange(id, IntentOperation::SignIn, None)?;
+                    return store.record(&entry);
+                }
                 store.lose_answer(id, IntentOperation::SignIn, now(), &check, &entry)
             })
             .await?;
-        Err(lost)
+        Ok(lost)
     }
 
     /// Settles a sign-in's answer that waited in the inbox. The token set becomes the candidate, and
@@ -205,7 +244,7 @@ impl Engine {
             .clone()
             .unwrap_or_else(|_| InstanceUrl::from_stored(endpoint.login_url.as_str().into()));
         let (login_url, client_id) = (endpoint.login_url.clone(), endpoint.client_id.clone());
-        let mut token = answer.into_token_set(checked, login_url, client_id, Flow::Paste, now());
+        let mut token = answer.into_token_set(checked, login_url, client_id, endpoint.flow, now());
         // Times are told and compared by this machine's clock.
         token.issued_at = now();
         if let Err(error) = instance_url {

@@ -5,6 +5,7 @@
 //! [`Fault`]s here, so that nobody else reads an error body.
 
 pub(crate) mod authorization_code;
+pub(crate) mod device;
 pub(crate) mod identity;
 pub(crate) mod introspect;
 pub(crate) mod redirect;

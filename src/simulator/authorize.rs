@@ -41,6 +41,13 @@ pub(crate) enum Step {
         /// For the journal.
         outcome: String,
     },
+    /// On to another page of the same host.
+    Below {
+        /// Its path with query.
+        path: String,
+        /// For the journal.
+        outcome: String,
+    },
     /// An error that never leaves Salesforce's own page.
     Stay(Refusal),
 }
@@ -100,11 +107,16 @@ impl World {
             login_hint: query.get("login_hint").map(str::to_owned),
             user: None,
             began_at: now,
+            device: None,
         })
     }
 
     /// The scopes asked for, each of which the app must have; all of the app's where none is.
-    fn read_scopes(&self, app: AppIndex, asked: Option<&str>) -> Result<Vec<String>, Refusal> {
+    pub(crate) fn read_scopes(
+        &self,
+        app: AppIndex,
+        asked: Option<&str>,
+    ) -> Result<Vec<String>, Refusal> {
         let offered = &self.app(app).scopes;
         let Some(asked) = asked else { return Ok(offered.clone()) };
         let is_offered = |scope: &str| {
@@ -155,7 +167,7 @@ impl World {
             .filter(|user| self.user(*user).active)
     }
 
-    fn ask_login(&mut self, attempt: Attempt, failure: Option<&'static str>) -> Step {
+    pub(crate) fn ask_login(&mut self, attempt: Attempt, failure: Option<&'static str>) -> Step {
         let username = attempt.login_hint.clone().unwrap_or_default();
         Step::LogIn { attempt: self.keep_attempt(attempt), username, failure }
     }
@@ -236,6 +248,9 @@ impl World {
             Err(refusal) => return Step::Stay(refusal),
         };
         let Some(user) = attempt.user else { return self.ask_login(attempt, None) };
+        if let Some(device_code) = &attempt.device {
+            return self.answer_device(device_code, user, allow);
+        }
         let state = attempt.state.as_deref();
         if !allow {
             let refusal = Refusal::new("access_denied", "end-user denied authorization");

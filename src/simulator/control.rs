@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::domain::id::OrgId;
 use crate::domain::time::UnixMillis;
 use crate::simulator::answer::Answer;
+use crate::simulator::device;
 use crate::simulator::fault::Fault;
 use crate::simulator::respond::{Shared, State};
 use crate::simulator::rotation::RotationPolicy;
@@ -89,6 +90,7 @@ fn read(state: &State, call: &str) -> Called {
         "counts" => Ok(Answer::json(state.journal.counts())),
         "faults" => Ok(Answer::json(json!({ "faults": state.script.entries() }))),
         "clock" => Ok(Answer::json(clock(state))),
+        "devices" => Ok(Answer::json(device::listed(&state.world, state.now()))),
         "approvals" => Ok(Answer::json(approvals(&state.world, state.now()))),
         _ => Err(ControlError::NoSuchCall),
     }
@@ -230,6 +232,8 @@ struct AppChange {
     blocked: Option<bool>,
     installed: Option<bool>,
     open_to_all: Option<bool>,
+    device_enabled: Option<bool>,
+    device_interval_seconds: Option<u64>,
     session_timeout_seconds: Option<u64>,
     idle_limit_seconds: Option<u64>,
     age_limit_seconds: Option<u64>,
@@ -295,6 +299,8 @@ fn change_app(world: &mut World, change: AppChange) -> Called {
     set(&mut app.blocked, change.blocked);
     set(&mut app.installed, change.installed);
     set(&mut app.open_to_all, change.open_to_all);
+    set(&mut app.device_enabled, change.device_enabled);
+    set(&mut app.device_interval, change.device_interval_seconds.map(Duration::from_secs));
     set(&mut app.scopes, change.scopes);
     set(&mut app.session_timeout, change.session_timeout_seconds.map(Duration::from_secs));
     set(&mut app.hold, change.hold_ms.map(Duration::from_millis));

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::domain::time::UnixMillis;
 use crate::simulator::answer::Answer;
 use crate::simulator::request::Request;
 
@@ -19,6 +20,8 @@ pub(crate) struct Entry {
     pub(crate) number: u64,
     /// On the virtual clock, RFC 3339.
     pub(crate) at: String,
+    /// The same in milliseconds.
+    pub(crate) at_ms: i64,
     /// The host without port.
     pub(crate) host: String,
     /// `GET` or another.
@@ -64,7 +67,7 @@ pub(crate) struct Journal {
 
 impl Journal {
     /// Notes that a request arrived, and gives its number.
-    pub(crate) fn arrived(&mut self, at: String, request: &Request, fault: bool) -> u64 {
+    pub(crate) fn arrived(&mut self, at: UnixMillis, request: &Request, fault: bool) -> u64 {
         self.last += 1;
         if self.entries.len() == KEPT {
             self.entries.pop_front();
@@ -73,7 +76,8 @@ impl Journal {
             request.client().0.or_else(|| request.query.get("client_id").map(str::to_owned));
         self.entries.push_back(Entry {
             number: self.last,
-            at,
+            at: at.rfc3339(),
+            at_ms: at.0,
             host: request.host_name.clone(),
             method: request.method.clone(),
             path: request.place.path.clone(),
@@ -118,6 +122,12 @@ impl Journal {
             }
             ("/services/oauth2/token", Some("refresh_token")) => {
                 self.count(if ok { "refreshes" } else { "refreshes_refused" });
+            }
+            ("/services/oauth2/token", Some("device")) => {
+                self.count("device_polls");
+                if ok {
+                    self.count("device_grants");
+                }
             }
             ("/services/oauth2/revoke", _) if ok => self.count("revocations"),
             ("/services/oauth2/introspect", _) => self.count("introspections"),
@@ -166,6 +176,8 @@ impl Journal {
             "refused_in_flight",
             "replays",
             "tolerated",
+            "device_polls",
+            "device_grants",
             "revocations",
             "introspections",
             "api_calls",

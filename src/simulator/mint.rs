@@ -17,6 +17,10 @@ const ACCESS_TAIL: usize = 95;
 const REFRESH_TAIL: usize = 70;
 /// Characters after the marker of an authorization code.
 const CODE_TAIL: usize = 44;
+/// Characters after the marker of a device code.
+const DEVICE_CODE_TAIL: usize = 60;
+/// Characters of a user code.
+const USER_CODE_LENGTH: usize = 8;
 /// Characters of a key in a form or cookie.
 const KEY_LENGTH: usize = 32;
 
@@ -46,6 +50,17 @@ impl Mint {
     /// `aPrxSIMCANARY...==`.
     pub(crate) fn code(&mut self) -> String {
         format!("aPrx{MARKER}{}==", self.characters(CODE_TAIL))
+    }
+
+    /// `UGxhdGZvcm1SIMCANARY...`.
+    pub(crate) fn device_code(&mut self) -> String {
+        format!("UGxhdGZvcm1{MARKER}{}", self.characters(DEVICE_CODE_TAIL))
+    }
+
+    /// Eight capital letters and digits. It is shown to people, so it has no marker.
+    pub(crate) fn user_code(&mut self) -> String {
+        let letters = self.characters(KEY_LENGTH).to_ascii_uppercase();
+        letters.chars().filter(char::is_ascii_alphanumeric).take(USER_CODE_LENGTH).collect()
     }
 
     /// A key that ties the pages of one sign-in together, or a browser to its session.

@@ -15,6 +15,7 @@
 mod answer;
 mod authorize;
 mod control;
+mod device;
 mod facts;
 mod fault;
 mod host;

@@ -7,10 +7,10 @@ use crate::domain::time::UnixMillis;
 use crate::simulator::answer::{Answer, Grant, Refusal};
 use crate::simulator::authorize::{Step, with_query};
 use crate::simulator::host::Place;
-use crate::simulator::page;
 use crate::simulator::request::Request;
 use crate::simulator::token::{PresentedCode, Ticket, TokenReply};
 use crate::simulator::world::World;
+use crate::simulator::{device, page};
 
 /// The name of the cookie that keeps a browser logged in.
 pub(crate) const COOKIE: &str = "sim_sid";
@@ -61,7 +61,8 @@ pub(crate) fn decide(world: &mut World, now: UnixMillis, request: &Request) -> A
     show(world, request, step)
 }
 
-fn show(world: &World, request: &Request, step: Step) -> Answer {
+/// The answer that a step of a sign-in becomes.
+pub(crate) fn show(world: &World, request: &Request, step: Step) -> Answer {
     let place = &request.place;
     match step {
         Step::LogIn { attempt, username, failure } => {
@@ -69,6 +70,9 @@ fn show(world: &World, request: &Request, step: Step) -> Answer {
         }
         Step::Approve { attempt } => page::approve(world, place, attempt),
         Step::Return { url, outcome } => Answer::redirect(&url, &outcome),
+        Step::Below { path, outcome } => {
+            Answer::redirect(&format!("{}{path}", place.prefix), &outcome)
+        }
         Step::Stay(refusal) => {
             let pairs =
                 [("error", Some(refusal.error)), ("error_description", Some(refusal.description))];
@@ -100,6 +104,10 @@ pub(crate) fn token(world: &mut World, now: UnixMillis, request: &Request) -> To
                 }
             }
         }
+        Some("device") => TokenStart::Answered(Box::new(device::poll(world, now, request))),
+        None if request.form.get("response_type") == Some("device_code") => {
+            TokenStart::Answered(Box::new(device::start(world, now, request)))
+        }
         _ => refuse(UNSUPPORTED_GRANT),
     }
 }
@@ -125,7 +133,7 @@ pub(crate) fn finish_refresh(world: &mut World, now: UnixMillis, ticket: &Ticket
 }
 
 /// The answer, and for the journal what it handed out.
-fn answer(world: &World, reply: Result<TokenReply, Refusal>) -> Answer {
+pub(crate) fn answer(world: &World, reply: Result<TokenReply, Refusal>) -> Answer {
     let TokenReply { fields, approval, subject, tolerated } = match reply {
         Ok(reply) => reply,
         Err(refusal) => return Answer::oauth_error(&refusal),

@@ -139,7 +139,8 @@ fn row(cells: &[&str]) -> String {
     format!("<tr><td>{}</td></tr>\n", cells.join("</td><td>"))
 }
 
-fn page(status: u16, title: &str, width: &str, content: &str, outcome: &str) -> Answer {
+/// A page around its content.
+pub(crate) fn page(status: u16, title: &str, width: &str, content: &str, outcome: &str) -> Answer {
     let html =
         fill(PAGE, &[("title", title), ("style", STYLE), ("width", width), ("content", content)]);
     Answer::html(status, html, outcome)
@@ -149,7 +150,7 @@ fn page(status: u16, title: &str, width: &str, content: &str, outcome: &str) -> 
 
 /// Puts values into the places of a template. The parts are joined in one pass, so that a value
 /// that looks like a place is left alone.
-fn fill(template: &str, values: &[(&str, &str)]) -> String {
+pub(crate) fn fill(template: &str, values: &[(&str, &str)]) -> String {
     let mut parts = template.split("{{");
     let mut filled = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -162,7 +163,7 @@ fn fill(template: &str, values: &[(&str, &str)]) -> String {
 }
 
 /// Makes text fit for HTML, in content and in quoted attributes.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

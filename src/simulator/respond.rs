@@ -16,7 +16,7 @@ use crate::simulator::oauth::{self, TokenStart};
 use crate::simulator::page;
 use crate::simulator::request::Request;
 use crate::simulator::world::World;
-use crate::simulator::{identity, rest};
+use crate::simulator::{device, identity, rest};
 
 /// The path of the token endpoint.
 pub(crate) const TOKEN_PATH: &str = "/services/oauth2/token";
@@ -92,7 +92,7 @@ pub(crate) async fn respond(shared: &Shared, request: &Request) -> (Answer, Leav
     let (fault, number) = {
         let mut state = shared.lock();
         let fault = state.script.take(request);
-        let at = state.now().rfc3339();
+        let at = state.now();
         let number = state.journal.arrived(at, request, fault.is_some());
         (fault.unwrap_or_default(), number)
     };
@@ -173,6 +173,7 @@ fn route(world: &mut World, now: UnixMillis, request: &Request) -> Answer {
             let parameter = |name| request.query.get(name).unwrap_or_default();
             page::error(parameter("error"), parameter("error_description"))
         }
+        ("GET" | "POST", device::CONNECT_PATH) => device::connect(world, now, request),
         ("GET", "/services/oauth2/success") => page::success(),
         ("GET" | "POST", "/services/oauth2/revoke") => oauth::revoke(world, now, request),
         (_, "/services/oauth2/introspect") => oauth::introspect(world, now, request),

@@ -38,6 +38,9 @@ const USERS: [(usize, &str, &str, &str, &str); 13] = [
     (2, "hal", "0055g00000HalViAAJ", "Hal", "Vikar"),
 ];
 
+/// Between two polls of a device code (Salesforce OAuth facts 3.4).
+const DEVICE_INTERVAL: Duration = Duration::from_secs(5);
+
 /// Users that lack the permission 'API Enabled'.
 const WITHOUT_API: [&str; 2] = ["cara", "gus"];
 /// Users that are inactive.
@@ -54,6 +57,7 @@ pub(crate) fn world(port: u16, seed: [u8; 32]) -> World {
         attempts: HashMap::new(),
         browsers: HashMap::new(),
         codes: HashMap::new(),
+        devices: HashMap::new(),
         approvals: HashMap::new(),
         last_approval: 0,
         refresh_tokens: HashMap::new(),
@@ -140,6 +144,8 @@ fn apps(redirect_uris: &[String], mint: &mut Mint) -> Vec<App> {
                 hold: Duration::ZERO,
                 blocked: false,
                 installed: true,
+                device_enabled: true,
+                device_interval: DEVICE_INTERVAL,
                 open_to_all: true,
             }
         })

@@ -4,6 +4,7 @@
 use serde::Deserialize;
 
 use crate::simulator::answer::Answer;
+use crate::simulator::device::CONNECT_PATH;
 use crate::simulator::host::{VirtualHost, locate};
 use crate::simulator::page::APPROVE_PATH;
 use crate::simulator::request::{Form, Request};
@@ -48,7 +49,12 @@ pub(crate) async fn sign_in(shared: &Shared, person: &SignIn) -> Result<String, 
     let first = first_request(shared, &person.url)?;
     let (username, password) = who(&shared.lock().world, &first, person)?;
     let port = shared.lock().world.port;
-    let page = respond(shared, &first).await.0;
+    let mut page = respond(shared, &first).await.0;
+    if first.place.path == CONNECT_PATH {
+        let user_code = first.query.get("user_code").unwrap_or_default();
+        let typed = Form::of(&[("user_code", user_code)]);
+        page = respond(shared, &next_request(&first, CONNECT_PATH, typed)).await.0;
+    }
     let Some(attempt) = page.attempt.clone() else { return arrived(&first, port, &page) };
     let login = Form::of(&[("attempt", &attempt), ("username", &username), ("pw", &password)]);
     let page = respond(shared, &next_request(&first, "/login", login)).await.0;

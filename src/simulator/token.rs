@@ -101,21 +101,32 @@ impl World {
             Some(false) => return Err(BAD_VERIFIER),
             Some(true) => {}
         }
+        let reply = self.grant(now, subject, &scopes)?;
+        if let Some(code) = self.codes.get_mut(presented.code) {
+            code.approval = reply.approval;
+        }
+        Ok(reply)
+    }
+
+    /// Issues tokens for what a user allowed.
+    pub(crate) fn grant(
+        &mut self,
+        now: UnixMillis,
+        subject: Subject,
+        scopes: &[String],
+    ) -> Result<TokenReply, Refusal> {
         if !self.user(subject.user).active {
             return Err(INACTIVE_USER);
         }
         let refresh = scopes
             .iter()
             .any(|scope| scope == "refresh_token" || scope == "offline_access")
-            .then(|| self.approve(now, subject, &scopes));
+            .then(|| self.approve(now, subject, scopes));
         let approval = refresh.as_ref().map(|(approval, _)| *approval);
-        if let Some(code) = self.codes.get_mut(presented.code) {
-            code.approval = approval;
-        }
         let refresh_token = refresh.map(|(_, token)| token);
         let access =
-            self.open_session(now, subject, approval, refresh_token.clone(), scopes.clone());
-        let fields = self.reply(now, subject, &scopes, access, refresh_token);
+            self.open_session(now, subject, approval, refresh_token.clone(), scopes.to_vec());
+        let fields = self.reply(now, subject, scopes, access, refresh_token);
         Ok(TokenReply { fields, approval, subject, tolerated: false })
     }
 

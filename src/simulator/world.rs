@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::domain::name::Environment;
 use crate::domain::time::UnixMillis;
+use crate::simulator::device::Device;
 use crate::simulator::host::VirtualHost;
 use crate::simulator::mint::Mint;
 use crate::simulator::rotation::{RefreshToken, RotationPolicy};
@@ -104,6 +105,10 @@ pub(crate) struct App {
     pub(crate) blocked: bool,
     /// Not blocked, but not installed either: no new approval.
     pub(crate) installed: bool,
+    /// Device Flow is enabled on the app.
+    pub(crate) device_enabled: bool,
+    /// At least so long between two polls of its device codes.
+    pub(crate) device_interval: Duration,
     /// Open to every user, not to admin-approved ones alone.
     pub(crate) open_to_all: bool,
 }
@@ -139,6 +144,8 @@ pub(crate) struct Attempt {
     pub(crate) user: Option<UserIndex>,
     /// When it began.
     pub(crate) began_at: UnixMillis,
+    /// The device code that it approves, in place of a return to the redirect URI.
+    pub(crate) device: Option<String>,
 }
 
 /// A browser that stays logged in.
@@ -219,6 +226,8 @@ pub(crate) struct World {
     pub(crate) browsers: HashMap<String, BrowserSession>,
     /// Codes issued.
     pub(crate) codes: HashMap<String, Code>,
+    /// Device codes that nobody has fetched a token with.
+    pub(crate) devices: HashMap<String, Device>,
     /// Living approvals.
     pub(crate) approvals: HashMap<ApprovalId, Approval>,
     /// The number of the last approval.

@@ -24,6 +24,7 @@ pub(crate) struct AuthorizationRow {
 
 impl Store {
     /// Keeps a pending set-up; those of the credential that are past their end are removed.
+    /// Of device flows there is one: two of the same user end each other at Salesforce.
     pub(crate) fn insert_authorization(
         &mut self,
         credential: RecordId,
@@ -32,8 +33,9 @@ impl Store {
     ) -> Result<(), Error> {
         self.write(|transaction| {
             transaction.execute(
-                "DELETE FROM authorization WHERE credential_id = ?1 AND expires_at <= ?2",
-                (credential.0, authorization.started_at.0),
+                "DELETE FROM authorization WHERE credential_id = ?1
+                    AND (expires_at <= ?2 OR (flow = ?3 AND ?3 = 'device'))",
+                (credential.0, authorization.started_at.0, authorization.flow.as_str()),
             )?;
             transaction.execute(
                 "INSERT INTO authorization (id, credential_id, flow, started_at, expires_at, sealed)
@@ -74,6 +76,31 @@ impl Store {
             })
         })
         .collect()
+    }
+
+    /// Keeps a pending set-up with something changed in it.
+    pub(crate) fn reseal_authorization(
+        &mut self,
+        id: RecordId,
+        sealed: &[u8],
+    ) -> Result<(), Error> {
+        self.write(|transaction| {
+            transaction
+                .execute("UPDATE authorization SET sealed = ?2 WHERE id = ?1", (id.0, sealed))?;
+            Ok(())
+        })
+    }
+
+    /// Removes one pending set-up that has come to its end.
+    pub(crate) fn delete_authorization(
+        &mut self,
+        id: RecordId,
+        entry: &AuditEntry,
+    ) -> Result<(), Error> {
+        self.write(|transaction| {
+            transaction.execute("DELETE FROM authorization WHERE id = ?1", [id.0])?;
+            append(transaction, entry)
+        })
     }
 
     /// Removes every pending set-up of a credential.

@@ -9,6 +9,7 @@
 pub(crate) mod effect;
 pub(crate) mod input;
 pub(crate) mod keymap;
+pub(crate) mod large_letters;
 pub(crate) mod message;
 pub(crate) mod model;
 mod reader;

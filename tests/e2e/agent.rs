@@ -24,6 +24,7 @@ pub(crate) fn socket(home: &Home) -> PathBuf {
 pub(crate) struct Agent(pub(crate) Child);
 
 impl Agent {
+    /// Starts one and waits until it listens.
     pub(crate) fn start(home: &Home) -> Self {
         Self::begin(home, home.command(&["agent"]))
     }

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-use crate::common::{Home, MARKER, Run, SECRET_APP, Simulator, run, set_mode};
+use crate::common::{Home, MARKER, PUBLIC_APP, Run, SECRET_APP, Simulator, run, set_mode};
 use crate::{installed, traced};
 
 const ANA: &str = "ana@acme.example";
@@ -221,6 +221,7 @@ fn whole_run(run: &mut Recorded) -> Vec<String> {
     run.orgkey(&["test", "acme", "--json"], "").ok();
     tokens.push(run.token());
 
+    device(run);
     misplaced(run, &tokens);
     echoed(run, &tokens);
 
@@ -241,6 +242,28 @@ fn whole_run(run: &mut Recorded) -> Vec<String> {
     }
     run.orgkey(&["delete", "acme", "--confirm", "acme"], "").ok();
     tokens
+}
+
+/// A device flow, denied: the device code is in no answer to anybody.
+fn device(run: &mut Recorded) {
+    let app =
+        "[network]\nallow_loopback = true\n\n[apps.device]\nflows = [\"device\"]\nclient_id = ";
+    run.home.write("config.toml", &format!("{app}\"{PUBLIC_APP}\"\n"));
+    let every_second = json!({ "client_id": PUBLIC_APP, "device_interval_seconds": 1 });
+    run.simulator.control("apps", &every_second);
+    let my_domain = run.simulator.url("acme.my");
+    let save = ["save", "phone", "--org-id", "00D5g000004XyZT", "--user-id", "0055g00000AnaTo"];
+    run.orgkey(&[&save[..], &["--login-url", &my_domain, "--app", "device"]].concat(), "").ok();
+    let start = ["setup", "phone", "--start"];
+    run.orgkey(&start, "").ok();
+    let shown = run.orgkey(&[&start[..], &["--json"]].concat(), "").ok().json();
+    let url = shown["authorization"]["url"].clone();
+    let person = json!({ "url": url, "username": ANA, "deny": true });
+    run.simulator.play(&person).unwrap();
+    for arguments in [&["show", "phone", "--json"][..], &["setup", "phone", "--finish", "--json"]] {
+        run.orgkey(arguments, "");
+    }
+    assert_eq!(run.simulator.count("device_polls"), 1);
 }
 
 /// Secrets in places that are not for them.

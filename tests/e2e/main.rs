@@ -18,6 +18,7 @@ mod agent_secrets;
 mod audit;
 mod browser;
 mod canary;
+mod device;
 mod drain;
 mod hold;
 mod rotate;

@@ -22,7 +22,7 @@ const CTRL_C: &str = "\x03";
 const ENTER: &str = "\r";
 
 /// A program in a terminal of its own; killed when it is dropped.
-struct Terminal {
+pub struct Terminal {
     /// Its output ends when this is dropped.
     _master: Box<dyn MasterPty + Send>,
     keyboard: Box<dyn Write + Send>,
@@ -79,12 +79,17 @@ impl Terminal {
     }
 
     /// Starts orgkey.
-    fn orgkey(home: &Home, arguments: &[&str]) -> Self {
+    pub fn orgkey(home: &Home, arguments: &[&str]) -> Self {
         Self::start(&home.command(arguments), 50, 100)
     }
 
+    /// The program's process.
+    pub fn process(&self) -> u32 {
+        self.child.process_id().unwrap()
+    }
+
     /// Presses keys.
-    fn press(&mut self, keys: &str) {
+    pub fn press(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
         self.keyboard.flush().unwrap();
     }
@@ -95,12 +100,12 @@ impl Terminal {
     }
 
     /// What the screen shows; a line that the terminal had to wrap is one line.
-    fn screen(&self) -> String {
+    pub fn screen(&self) -> String {
         self.output.lock().unwrap().1.screen().contents()
     }
 
     /// Waits until these words have come so many times.
-    fn wait_for(&self, words: &str, times: usize) {
+    pub fn wait_for(&self, words: &str, times: usize) {
         until(&format!("'{words}' in the terminal"), || self.raw().matches(words).count() >= times);
     }
 
@@ -120,7 +125,7 @@ impl Terminal {
     }
 
     /// Waits for the end and gives the exit code. The terminal has to be as it was.
-    fn end(mut self) -> (u32, String) {
+    pub fn end(mut self) -> (u32, String) {
         let mut status = None;
         until("the program to end", || {
             status = self.child.try_wait().unwrap();

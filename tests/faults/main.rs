@@ -15,6 +15,7 @@ mod common;
 #[expect(dead_code, reason = "the tests of the dashboard use the rest")]
 mod console;
 mod copies;
+mod device;
 mod disk;
 mod machine;
 mod network;

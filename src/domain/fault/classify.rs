@@ -83,6 +83,7 @@ const CODES: &[(&str, FaultKind)] = &[
     ("invalid_token", FaultKind::TokenGone),
     ("authorization_pending", FaultKind::AuthorizationPending),
     ("slow_down", FaultKind::SlowDown),
+    ("expired_token", FaultKind::DeviceCodeRefused),
 ];
 
 /// Texts of the API and of the identity service, lower case, in message and code together.

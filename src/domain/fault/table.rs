@@ -197,6 +197,14 @@ faults!(
     SlowDown = "slow_down", Unreachable:
         "asks to be polled less often",
         "wait; polling goes on with a longer interval";
+    /// Device flow: the code is no more, or two device flows of the same user run at once.
+    DeviceCodeRefused = "device_code_refused", NeedsSetup(Unknown):
+        "does not know the device code any more: it lives 10 minutes, and another device sign-in of the same user and app ends it",
+        "start the set-up again, and enter the new code at once";
+    /// Device flow: nobody approved in time.
+    UserCodeExpired = "user_code_expired", NeedsSetup(Unknown):
+        "got no approval in the time that the code lives",
+        "start the set-up again, and enter the new code at once; if the page showed OAUTH_APPROVAL_ERROR_GENERIC, an admin must install the app";
     /// `invalid_grant` with a text that is not known.
     GrantRefused = "grant_refused", NeedsSetup(Unknown):
         "refused the grant",

@@ -93,6 +93,7 @@ const TOKEN_ROWS: &[(&str, &str, Kind)] = &[
     ("invalid_token", "", Kind::TokenGone),
     ("authorization_pending", "waiting", Kind::AuthorizationPending),
     ("slow_down", "polling too quickly for the token endpoint", Kind::SlowDown),
+    ("expired_token", "", Kind::DeviceCodeRefused),
     ("invalid_grant", "", Kind::GrantRefused),
     ("invalid_grant", "the moon is wrong", Kind::GrantRefused),
     ("brand_new_error", "never seen", Kind::UnknownOAuthError),
@@ -285,6 +286,7 @@ fn every_kind_that_has_a_text_is_reached_by_a_row() {
         })
         .collect();
     let expected = [
+        Kind::UserCodeExpired,
         Kind::NoApiScope,
         Kind::ForeignRefresh,
         Kind::LoginHostMoved,

@@ -71,6 +71,8 @@ pub(crate) enum SetupNeed {
     },
     /// There is no set-up pending that could be completed or shown.
     NothingPending(Address),
+    /// A device flow goes on waiting, but not here.
+    StillPending(Address),
 }
 
 impl Refusal {

@@ -124,6 +124,7 @@ pub(crate) fn address_of(operation: &Operation) -> Option<Address> {
         | Operation::History(selection)
         | Operation::DiscardPending(selection)
         | Operation::ShowSetup(selection)
+        | Operation::AwaitApproval(selection)
         | Operation::AbandonSetup(selection)
         | Operation::Test(selection) => selection,
         Operation::Reset(request) => &request.selection,
@@ -144,7 +145,11 @@ pub(crate) fn address_of(operation: &Operation) -> Option<Address> {
 /// The credential that an operation may change.
 fn changed_address(operation: &Operation) -> Option<Address> {
     match operation {
-        Operation::Show(_) | Operation::History(_) | Operation::ShowSetup(_) => None,
+        // Who waits for a person changes nothing until the person answers.
+        Operation::Show(_)
+        | Operation::History(_)
+        | Operation::ShowSetup(_)
+        | Operation::AwaitApproval(_) => None,
         other => address_of(other),
     }
 }
@@ -163,7 +168,7 @@ pub(crate) fn doing(job: &Job) -> &'static str {
         Operation::Test(_) => "testing access",
         Operation::Rotate(_) => "rotating",
         Operation::BeginSetup(_) => "beginning the set-up",
-        Operation::CompleteSetup(_) => "setting up",
+        Operation::CompleteSetup(_) | Operation::AwaitApproval(_) => "setting up",
         Operation::AbandonSetup(_) => "giving the set-up up",
         Operation::Delete(_) => "deleting",
         Operation::Revoke(_) => "revoking",

@@ -274,7 +274,10 @@ impl Model {
                 .started
                 .as_ref()
                 .filter(|started| started.expires_at > self.now)
-                .map(|started| dashboard::next_minute(started.expires_at, self.now)),
+                .map(|started| dashboard::next_minute(started.expires_at, self.now))
+                .into_iter()
+                .chain(setup.hint_at().filter(|at| *at > self.now))
+                .min(),
             Some(_) => None,
         };
         follow.into_iter().chain(ages).min()

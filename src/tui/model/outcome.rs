@@ -4,15 +4,15 @@
 use crate::domain::credential::{CheckOutcome, Credential};
 use crate::domain::name::Address;
 use crate::engine::outcome::{
-    FailureDetail, KeyProtection, KeyReport, Proof, Revocation, RevokeReceipt, SetupReceipt,
-    TestReport, WrongAccount,
+    AuthorizationStarted, FailureDetail, KeyProtection, KeyReport, Proof, Revocation,
+    RevokeReceipt, SetupReceipt, TestReport, WrongAccount,
 };
 use crate::engine::{Failure, Operation, Outcome, Selection};
 use crate::tui::effect::Effect;
 use crate::tui::model::dialog::{KeyDialog, KeyTask};
 use crate::tui::model::jobs::address_of;
 use crate::tui::model::notice::{Tone, grouped};
-use crate::tui::model::{Model, Screen};
+use crate::tui::model::{Model, Screen, setup};
 
 impl Model {
     /// An operation ended.
@@ -55,9 +55,11 @@ impl Model {
                 if let Some(Screen::Setup(setup)) = self.screens.last_mut()
                     && setup.address == started.address
                 {
-                    setup.begun(started);
+                    setup.begun(started.clone());
                 }
-                return self.reload(operation);
+                let mut effects = self.reload(operation);
+                effects.extend(self.await_approval(&started));
+                return effects;
             }
             (_, Outcome::SetupCompleted(receipt)) => {
                 self.set_up_completed(*receipt);
@@ -269,6 +271,15 @@ impl Model {
         effects
     }
 
+    /// A device flow is polled for as long as it is pending, whatever is on the screen.
+    fn await_approval(&mut self, started: &AuthorizationStarted) -> Vec<Effect> {
+        let operation = setup::await_approval(&started.address);
+        if started.device.is_none() || self.jobs.asking(&operation).is_some() {
+            return Vec::new();
+        }
+        self.ask(operation)
+    }
+
     fn set_up_completed(&mut self, receipt: SetupReceipt) {
         let SetupReceipt { credential, test, replaced, .. } = receipt;
         let address = credential.address.clone();
@@ -349,6 +360,12 @@ impl Model {
             // It is gone, or the list tells what is wrong.
             return self.ask(Operation::Index);
         }
+        // It was given up here, or goes on elsewhere: who did it knows.
+        if matches!(operation, Operation::AwaitApproval(_))
+            && matches!(failure.code.as_str(), "nothing_pending" | "still_pending")
+        {
+            return self.reload(&operation);
+        }
         let told = self.told_on_screen(&operation, &failure);
         let of_the_store = self.refused_for_the_store(&failure);
         if !told && of_the_store.is_none() {
@@ -361,7 +378,7 @@ impl Model {
         let mut effects = of_the_store.unwrap_or_default();
         effects.extend(match operation {
             Operation::Test(_) => self.reload_tested(&operation),
-            Operation::CompleteSetup(_) => self.reload(&operation),
+            Operation::CompleteSetup(_) | Operation::AwaitApproval(_) => self.reload(&operation),
             Operation::Delete(_) => self.ask(Operation::Index),
             _ => Vec::new(),
         });
@@ -384,6 +401,7 @@ impl Model {
                 (
                     Operation::BeginSetup(_)
                     | Operation::ShowSetup(_)
+                    | Operation::AwaitApproval(_)
                     | Operation::CompleteSetup(_),
                     Screen::Setup(setup),
                 ) if Some(&setup.address) == address.as_ref() => setup.fail(failure),

@@ -17,8 +17,8 @@ use crate::domain::rotation::{Draining, Taken};
 use crate::domain::time::UnixMillis;
 use crate::domain::token::{Expiry, Generation};
 use crate::engine::outcome::{
-    AppFinding, AppReport, AuthorizationStarted, OldToken, Proof, Revocation, RevokeReceipt,
-    RotationHow, RotationReport,
+    AppFinding, AppReport, AuthorizationStarted, DeviceCode, OldToken, Proof, Revocation,
+    RevokeReceipt, RotationHow, RotationReport,
 };
 
 /// 25 November 2026, 14:05 UTC.
@@ -201,6 +201,26 @@ pub(crate) fn authorization(name: &str) -> AuthorizationStarted {
         expires_at: NOW.plus(Duration::from_secs(880)),
         username: Some(format!("svc-sync@{name}.com")),
         user_id: UserId::parse("0055g00000FgHiJ").unwrap(),
+        device: None,
+    }
+}
+
+/// A device flow that waits for the person.
+pub(crate) fn device(name: &str) -> AuthorizationStarted {
+    let verification_uri = format!("https://{name}.my.salesforce.com/setup/connect");
+    let device = DeviceCode {
+        user_code: "08T3AY9D".into(),
+        verification_uri: verification_uri.clone(),
+        app: "default".into(),
+        scopes: vec!["api".into(), "refresh_token".into(), "id".into()],
+    };
+    AuthorizationStarted {
+        flow: Flow::Device,
+        url: format!("{verification_uri}?user_code=08T3AY9D"),
+        redirect_uri: String::new(),
+        expires_at: NOW.plus(Duration::from_secs(580)),
+        device: Some(device),
+        ..authorization(name)
     }
 }
 

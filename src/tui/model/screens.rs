@@ -163,7 +163,8 @@ impl Model {
                 let dialog = ConfirmDialog::new(
                     Question::Ask(Box::new(operation)),
                     format!("Give the set-up of {} up?", setup.address),
-                    "The address becomes worthless. Saved IDs and any present token stay.".into(),
+                    "What was begun becomes worthless. Saved IDs and any present token stay."
+                        .into(),
                     "Give up",
                 );
                 self.screens.push(Screen::Confirm(Box::new(dialog)));

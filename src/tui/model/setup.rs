@@ -1,5 +1,8 @@
 //! The set-up pane: an address out of the terminal, a pasted one back in.
 
+use std::time::Duration;
+
+use crate::domain::app::Flow;
 use crate::domain::name::Address;
 use crate::domain::text;
 use crate::domain::time::UnixMillis;
@@ -10,6 +13,9 @@ use crate::engine::{Failure, Operation};
 use crate::tui::input::Key;
 use crate::tui::keymap::{self, FormIntent, SetupIntent};
 use crate::tui::model::field::{SecretField, exposed};
+
+/// After so long without an answer to a device flow a hint is shown.
+const HINT_AFTER: Duration = Duration::from_secs(60);
 
 /// How far the set-up is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,8 +114,28 @@ impl Setup {
         self.problem = None;
     }
 
+    /// Whether the person types a code elsewhere, and nothing is pasted here.
+    pub(crate) fn is_device(&self) -> bool {
+        self.started.as_ref().is_some_and(|started| started.device.is_some())
+    }
+
+    /// When the browser may have shown an error that nobody here hears of.
+    pub(crate) fn hint_at(&self) -> Option<UnixMillis> {
+        let started = self.started.as_ref().filter(|started| started.device.is_some())?;
+        Some(started.started_at.plus(HINT_AFTER))
+    }
+
+    /// Whether it is time to say so.
+    pub(crate) fn wants_hint(&self, now: UnixMillis) -> bool {
+        self.hint_at().is_some_and(|at| at <= now)
+    }
+
     /// The engine refused.
     pub(crate) fn fail(&mut self, failure: &Failure) {
+        if self.is_device() {
+            // No paste can mend it: the code is spent, or nobody polls for it.
+            (self.started, self.view) = (None, SetupView::Steps);
+        }
         self.stage = if self.started.is_some() { Stage::Waiting } else { Stage::Failed };
         self.problem = Some((failure.message.clone(), failure.remedy.clone()));
     }
@@ -128,7 +154,7 @@ impl Setup {
             (Some(SetupIntent::Leave), _) => SetupWish::Leave,
             (Some(SetupIntent::GiveUp), Some(_)) => SetupWish::GiveUp,
             (Some(SetupIntent::Again), _) if !self.is_busy() => SetupWish::Send(self.begin()),
-            (Some(SetupIntent::Type), Some(_)) => {
+            (Some(SetupIntent::Type), Some(started)) if started.device.is_none() => {
                 self.typing = true;
                 SetupWish::Nothing
             }
@@ -189,7 +215,8 @@ impl Setup {
 
     /// Takes what was pasted: it is sent at once, whatever has the keys.
     pub(crate) fn paste(&mut self, pasted: &Sensitive) -> SetupWish {
-        let usable = self.stage == Stage::Waiting && !exposed(pasted).trim().is_empty();
+        let usable =
+            self.stage == Stage::Waiting && !self.is_device() && !exposed(pasted).trim().is_empty();
         if usable { self.complete(pasted) } else { SetupWish::Nothing }
     }
 
@@ -209,20 +236,32 @@ impl Setup {
         matches!(self.stage, Stage::Starting | Stage::Completing(_))
     }
 
-    /// A fresh address.
+    /// A fresh address, or a fresh code.
     pub(crate) fn begin(&mut self) -> Operation {
+        let flow = self.is_device().then_some(Flow::Device);
         self.stage = Stage::Starting;
         self.started = None;
         self.problem = None;
         self.received = None;
         self.copied = false;
-        begin(&self.address)
+        begin_by(&self.address, flow)
     }
 }
 
 /// Begins a set-up in the app's first way.
 pub(crate) fn begin(address: &Address) -> Operation {
-    Operation::BeginSetup(BeginSetup::plain(Selection::exactly(address)))
+    begin_by(address, None)
+}
+
+/// Begins a set-up in the way that the person chose.
+pub(crate) fn begin_by(address: &Address, flow: Option<Flow>) -> Operation {
+    let plain = BeginSetup::plain(Selection::exactly(address));
+    Operation::BeginSetup(BeginSetup { flow, ..plain })
+}
+
+/// Waits for the approval of a device flow that is pending.
+pub(crate) fn await_approval(address: &Address) -> Operation {
+    Operation::AwaitApproval(Selection::exactly(address))
 }
 
 /// What can be said of a paste without showing what is secret in it: its host, whether a code is
@@ -250,7 +289,10 @@ pub(crate) fn describe(pasted: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tui::model::sample;
+    use crate::engine::Outcome;
+    use crate::tui::effect::Effect;
+    use crate::tui::model::tests::{answer, keys, loaded, paste, press};
+    use crate::tui::model::{Model, Screen, sample};
 
     #[test]
     fn a_paste_is_told_by_its_host_and_length_alone() {
@@ -272,6 +314,31 @@ mod tests {
         for (pasted, words) in table {
             assert_eq!(describe(pasted), words);
         }
+    }
+
+    #[test]
+    fn a_device_flow_is_awaited_once_and_can_be_given_up_meanwhile() {
+        let mut model = loaded(sample::many());
+        let address = sample::address("acme", "production");
+        let awaiting = await_approval(&address);
+        let count = |model: &Model| {
+            model.jobs.running().filter(|(_, job)| job.operation == awaiting).count()
+        };
+        keys(&mut model, "s");
+        answer(&mut model, |_| Outcome::AuthorizationStarted(sample::device("acme")));
+        assert_eq!(count(&model), 1);
+        // Nothing is pasted or typed there, and what is begun again is a device flow again.
+        assert_eq!(paste(&mut model, "https://login.salesforce.com/x?code=aPrx&state=s"), []);
+        press(&mut model, Key::Enter);
+        let Some(Screen::Setup(setup)) = model.screens.last() else { panic!("no pane") };
+        assert!(!setup.typing && setup.stage == Stage::Waiting);
+        assert_eq!(setup.clone().begin(), begin_by(&address, Some(Flow::Device)));
+        keys(&mut model, "X");
+        let asked = Operation::AbandonSetup(Selection::exactly(&address));
+        press(&mut model, Key::Tab);
+        let effects = press(&mut model, Key::Enter);
+        let is_sent = |effect: &Effect| matches!(effect, Effect::Submit { operation, .. } if *operation == asked);
+        assert!(effects.iter().any(is_sent), "{effects:?}");
     }
 
     #[test]

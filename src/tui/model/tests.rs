@@ -181,7 +181,7 @@ pub(super) fn submitted(effects: &[Effect]) -> Vec<&Operation> {
     effects.iter().filter_map(operation).collect()
 }
 
-fn paste(model: &mut Model, text: &str) -> Vec<Effect> {
+pub(crate) fn paste(model: &mut Model, text: &str) -> Vec<Effect> {
     model.update(Message::Paste(Sensitive::new(text.into())), sample::NOW)
 }
 

@@ -148,6 +148,11 @@ fn in_setup(model: &Model, setup: &Setup) -> Vec<Action> {
     match setup.stage {
         Stage::Waiting => {
             let mut actions = Vec::new();
+            if setup.is_device() {
+                actions.extend([("y", "copy"), ("i", "QR"), ("v", "plain"), ("X", "give up")]);
+                actions.extend([("s", "fresh code"), ("Esc", "leave it pending")]);
+                return actions;
+            }
             if model.look.demo {
                 actions.push(("p", "sign in (demo)"));
             }

@@ -4,6 +4,7 @@ mod apps;
 pub(crate) mod bar;
 mod copied;
 mod dashboard;
+mod device;
 mod dialog;
 mod form;
 mod help;

@@ -84,8 +84,9 @@ fn say_too_small((width, height): (u16, u16), page: &mut Page<'_>) {
 mod tests {
     use ratatui::Terminal;
 
+    use crate::engine::Outcome;
     use crate::tui::message::{Message, Size};
-    use crate::tui::model::tests::{in_setup, keys, sized};
+    use crate::tui::model::tests::{answer, in_setup, keys, loaded, sized};
     use crate::tui::model::{Look, Model, sample};
     use crate::tui::screen::Screen;
     use crate::tui::view::view;
@@ -160,6 +161,17 @@ mod tests {
             other.look = Look { color, ascii, ..other.look };
             assert_eq!(read(&other), Some(address(&other)), "{color} {ascii}");
         }
+    }
+
+    #[test]
+    fn the_short_address_of_a_device_flow_fits_a_terminal_of_80_by_24() {
+        let mut model = loaded(sample::many());
+        keys(&mut model, "s");
+        answer(&mut model, |_| Outcome::AuthorizationStarted(sample::device("acme")));
+        keys(&mut model, "i");
+        let small = sized(model, 80, 24);
+        assert!(address(&small).ends_with("?user_code=08T3AY9D"));
+        assert_eq!(read(&small), Some(address(&small)));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::tui::model::Model;
 use crate::tui::model::setup::{Setup, SetupView, Stage};
 use crate::tui::terminal::Multiplexer;
 use crate::tui::view::page::Page;
-use crate::tui::view::{qr_code, words};
+use crate::tui::view::{device, qr_code, words};
 
 /// Draws the pane; answers the cursor of the field.
 pub(super) fn draw(model: &Model, setup: &Setup, page: &mut Page<'_>) -> Option<Position> {
@@ -20,6 +20,12 @@ pub(super) fn draw(model: &Model, setup: &Setup, page: &mut Page<'_>) -> Option<
         }
         (Stage::Failed, _) | (_, None) => {
             draw_problem(setup, page);
+            None
+        }
+        (_, Some(AuthorizationStarted { device: Some(code), .. })) => {
+            if let Some(started) = &setup.started {
+                device::draw(model, setup, started, code, page);
+            }
             None
         }
         (stage, Some(started)) => {

@@ -7,7 +7,7 @@ use ratatui::backend::TestBackend;
 
 use crate::engine::outcome::{FailureDetail, Field};
 use crate::engine::sensitive::Sensitive;
-use crate::engine::{Event, Operation};
+use crate::engine::{Event, Operation, Outcome};
 use crate::tui::input::Key;
 use crate::tui::message::Message;
 use crate::tui::model::tests::{
@@ -194,6 +194,34 @@ fn the_set_up_pane_from_its_beginning_to_a_wrong_account() {
     snapshot("wrong_account", &model);
 }
 
+/// The set-up pane of a device flow.
+fn in_device() -> Model {
+    let mut model = loaded(sample::many());
+    keys(&mut model, "s");
+    answer(&mut model, |_| Outcome::AuthorizationStarted(sample::device("acme")));
+    model
+}
+
+#[test]
+fn the_set_up_pane_of_a_device_flow() {
+    let mut model = in_device();
+    snapshot("device_waiting", &model);
+    let later = |seconds| sample::NOW.plus(std::time::Duration::from_secs(seconds));
+    let mut hinted = model.clone();
+    hinted.update(Message::Deadline, later(60));
+    snapshot("device_hint", &hinted);
+    let mut expired = model.clone();
+    expired.update(Message::Deadline, later(600));
+    snapshot("device_expired", &expired);
+    snapshot("device_small", &sized(model.clone(), 60, 16));
+    keys(&mut model, "i");
+    snapshot("device_qr_code", &model);
+    keys(&mut model, "i");
+    let words = ("acme.my.salesforce.com reports that access was denied", "start it again");
+    deny(&mut model, failure(words.0, words.1, FailureDetail::None));
+    snapshot("device_refused", &model);
+}
+
 #[test]
 fn the_dialogs() {
     let mut model = loaded(sample::many());
@@ -334,6 +362,7 @@ fn every_screen_is_drawn_at_every_size() {
     let mut models = vec![loaded(sample::many()), in_setup(), loaded(vec![]), started().0];
     models.push(loaded_as(sample::many(), sample::copied()));
     models.push(loaded_as(sample::many(), sample::moved()));
+    models.push(in_device());
     for typed in ["n", "r", "D", "U", "y", "h", "a", "ae", "?", "m", "\r", "/x", "q"] {
         let mut model = loaded(sample::many());
         keys(&mut model, typed);
