@@ -92,8 +92,10 @@ fn on_list(model: &Model) -> Vec<Action> {
         Some(credential) => of_row(model, &credential),
         None => vec![("n", "new"), ("a", "apps")],
     });
+    // Before what is seldom needed: of what has no room, the last goes first.
     if model.dashboard.len() > 1 {
-        actions.push(("/", "find"));
+        let after_new = actions.iter().position(|action| action.0 == "n").map_or(0, |at| at + 1);
+        actions.insert(after_new, ("/", "find"));
     }
     actions.push(("?", "help"));
     actions
@@ -110,8 +112,10 @@ fn of_row(model: &Model, credential: &Credential) -> Vec<Action> {
     if credential.held.is_some() {
         actions.push(("H", "release"));
     }
-    actions.push(("D", "delete"));
-    actions.push(("n", "new"));
+    if credential.token.is_some() {
+        actions.extend([("R", "rotate"), ("V", "revoke")]);
+    }
+    actions.extend([("D", "delete"), ("n", "new")]);
     if credential.pending.is_some() {
         actions.push(("x", "drop edit"));
     }
@@ -120,17 +124,10 @@ fn of_row(model: &Model, credential: &Credential) -> Vec<Action> {
     if model.dashboard.contains(&other) {
         actions.push(("U", "use other"));
     }
-    if credential.token.is_some() {
-        actions.push(("V", "revoke"));
-    }
     if credential.held.is_none() {
         actions.push(("H", "hold"));
     }
-    actions.push(("h", "history"));
-    actions.push(("y", "copy"));
-    if credential.token.is_some() {
-        actions.push(("R", "rotate"));
-    }
+    actions.extend([("h", "history"), ("y", "copy")]);
     actions
 }
 
