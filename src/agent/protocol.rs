@@ -73,6 +73,8 @@ pub(crate) fn is_for_agent(operation: &Operation) -> bool {
         Operation::BeginSetup(_)
             | Operation::CompleteSetup(_)
             | Operation::ShowSetup(_)
+            | Operation::AwaitRedirect(_)
+            | Operation::AbandonSetup(_)
             | Operation::Test(_)
             | Operation::Token(_)
             | Operation::Delete(_)

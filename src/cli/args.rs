@@ -254,7 +254,7 @@ pub(crate) struct Setup {
     /// Which credential
     #[command(flatten)]
     pub(crate) named: Named,
-    /// How to sign in; this version knows 'paste' alone
+    /// How to sign in: 'paste', or 'loopback', where the answer comes back by itself
     #[arg(long, value_parser = flow)]
     pub(crate) flow: Option<Flow>,
     /// Print the address to open, alone on standard output, and keep the sign-in pending
@@ -523,8 +523,8 @@ fn environment(text: &str) -> Result<Environment, String> {
 
 fn flow(text: &str) -> Result<Flow, String> {
     Flow::parse(text)
-        .filter(|flow| *flow == Flow::Paste)
-        .ok_or_else(|| "this version sets up tokens by paste alone".to_owned())
+        .filter(|flow| matches!(flow, Flow::Paste | Flow::Loopback))
+        .ok_or_else(|| "this version sets up tokens by paste and loopback".to_owned())
 }
 
 /// A secret is never an argument: other users of the host can read those.

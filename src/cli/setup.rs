@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::domain::app::Flow;
 use crate::domain::time::span_in_words;
 use crate::engine::operation::{BeginSetup, CompleteSetup};
 use crate::engine::outcome::{AuthorizationStarted, Revocation, SetupReceipt};
@@ -11,6 +12,7 @@ use crate::platform::terminal;
 
 use super::args::Setup;
 use super::context::{Context, hidden, read_stdin};
+use super::loopback;
 use super::output::{Done, Ended, credential_json};
 use super::read::{selection, show_credential};
 use super::words::{draining_in_words, revocation_in_words};
@@ -43,16 +45,25 @@ pub(crate) async fn run(setup: Setup, context: &Context) -> Done {
         )
         .into());
     }
+    let flow = setup.flow.unwrap_or(Flow::Paste);
+    if setup.start && flow == Flow::Loopback {
+        loopback::refuse_without_agent(context).await?;
+    }
     let request =
-        BeginSetup { flow: setup.flow, drain: setup.drain, ..BeginSetup::plain(selection.clone()) };
+        BeginSetup { flow: Some(flow), drain: setup.drain, ..BeginSetup::plain(selection.clone()) };
     let operation = Operation::BeginSetup(request).because(setup.reason.clone());
     let Outcome::AuthorizationStarted(started) = context.ask(operation).await? else {
         return Err(unexpected());
     };
-    if setup.start {
-        return print_start(&started, context);
+    match (started.flow, setup.start) {
+        (Flow::Loopback, true) => {
+            loopback::leave_listening(&started, context).await?;
+            print_start(&started, context)
+        }
+        (Flow::Loopback, false) => loopback::converse(&started, setup.reason, context).await,
+        (_, true) => print_start(&started, context),
+        (_, false) => converse(&started, setup.reason, context).await,
     }
-    converse(&started, setup.reason, context).await
 }
 
 /// The URL alone on standard output, the words on standard error.
@@ -70,6 +81,12 @@ pub(crate) fn print_start(started: &AuthorizationStarted, context: &Context) -> 
     }
     context.output.say(&who_signs_in(started));
     context.output.text(&started.url)?;
+    if started.flow == Flow::Loopback {
+        loopback::introduce(started, context);
+        context
+            .output
+            .say("The agent listens for the answer, 15 minutes. Where it does not come back:");
+    }
     context.output.say(&where_it_ends(started));
     context.output.say(&format!(
         "then give that address to: orgkey setup {} --finish -   ({} left)",
@@ -113,7 +130,7 @@ pub(crate) async fn converse(
 }
 
 /// Whether another paste can mend it: nothing was sent.
-fn is_about_the_paste(failure: &Failure) -> bool {
+pub(super) fn is_about_the_paste(failure: &Failure) -> bool {
     failure.exit_code == exit::INVALID
         && matches!(
             failure.code.as_str(),
@@ -143,7 +160,7 @@ fn where_it_ends(started: &AuthorizationStarted) -> String {
     )
 }
 
-fn who_signs_in(started: &AuthorizationStarted) -> String {
+pub(super) fn who_signs_in(started: &AuthorizationStarted) -> String {
     let user = match &started.username {
         Some(username) => format!("{username} (User ID {})", started.user_id),
         None => format!("the user with User ID {}", started.user_id),
@@ -154,7 +171,7 @@ fn who_signs_in(started: &AuthorizationStarted) -> String {
     )
 }
 
-async fn finish(
+pub(super) async fn finish(
     selection: Selection,
     pasted: Sensitive,
     reason: Option<String>,
@@ -162,9 +179,12 @@ async fn finish(
 ) -> Done {
     let request = CompleteSetup { selection, pasted };
     let operation = Operation::CompleteSetup(request).because(reason);
-    let Outcome::SetupCompleted(receipt) = context.ask(operation).await? else {
-        return Err(unexpected());
-    };
+    report_outcome(context.ask(operation).await?, context)
+}
+
+/// Tells how a set-up ended.
+pub(super) fn report_outcome(outcome: Outcome, context: &Context) -> Done {
+    let Outcome::SetupCompleted(receipt) = outcome else { return Err(unexpected()) };
     report(&receipt, context)
 }
 

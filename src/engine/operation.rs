@@ -116,6 +116,9 @@ pub(crate) enum Operation {
     WithReason(String, Box<Operation>),
     /// Rotate with no downtime, or say who has to sign in. Answers [`super::Outcome::Rotated`].
     Rotate(RotateRequest),
+    /// Wait for the redirect of a pending set-up by loopback; whoever stops waiting changes
+    /// nothing. Answers [`super::Outcome::SetupCompleted`], also where a paste was faster.
+    AwaitRedirect(Selection),
 }
 
 impl Operation {
@@ -184,6 +187,7 @@ impl Operation {
             Self::VerifyAudit(_) => "verify_audit",
             Self::WithReason(_, operation) => operation.name(),
             Self::Rotate(_) => "rotate",
+            Self::AwaitRedirect(_) => "await_redirect",
         }
     }
 }

@@ -122,6 +122,7 @@ impl Engine {
             client_id: spending.token.client_id.clone(),
             app: spending.row.credential.app.clone(),
             drain_limit: None,
+            flow: spending.token.flow,
         };
         let operation = IntentOperation::Refresh;
         let (generation, key) = (spending.stored.generation, spending.key.clone());

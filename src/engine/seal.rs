@@ -66,6 +66,8 @@ pub(crate) struct PendingAuthorization {
     pub(crate) is_rotation: bool,
     /// The longest drain of the token set that it replaces, in seconds, as the admin asked.
     pub(crate) drain_limit: Option<u64>,
+    /// How it was begun; it stands in the row, not in the seal.
+    pub(crate) flow: Flow,
 }
 
 /// Where a grant is spent, and by which client.
@@ -80,6 +82,13 @@ pub(crate) struct TokenEndpoint {
     /// Of a sign-in: the longest drain of the token set that it replaces, in seconds.
     #[serde(default)]
     pub(crate) drain_limit: Option<u64>,
+    /// How the grant was come by. Answers of the first version have none.
+    #[serde(default = "first_flow")]
+    pub(crate) flow: Flow,
+}
+
+fn first_flow() -> Flow {
+    Flow::Paste
 }
 
 /// Where an answer in the inbox belongs.
@@ -128,6 +137,7 @@ impl PendingAuthorization {
             client_id: self.client_id.clone(),
             app: self.app.clone(),
             drain_limit: self.drain_limit,
+            flow: self.flow,
         }
     }
 }
@@ -229,6 +239,7 @@ impl Sealer<'_> {
     pub(crate) fn open_authorization(
         &self,
         row: RecordId,
+        flow: Flow,
         sealed: &[u8],
     ) -> Result<PendingAuthorization, Error> {
         let mut payload: AuthorizationPayload =
@@ -243,6 +254,7 @@ impl Sealer<'_> {
             app: std::mem::take(&mut payload.app),
             is_rotation: payload.is_rotation,
             drain_limit: payload.drain_limit,
+            flow,
         })
     }
 

@@ -1,6 +1,8 @@
 //! Beginning, showing and giving up a set-up. The attempt is sealed and durable before its URL is
 //! shown, so that any later session can complete it.
 
+use std::sync::Arc;
+
 use crate::domain::app::{App, Flow};
 use crate::domain::audit::AuditEvent;
 use crate::domain::record::RecordId;
@@ -19,7 +21,11 @@ use crate::store::{AuthorizationRow, CredentialRow, IntentOperation, Store, new_
 
 impl Engine {
     /// Begins a set-up: makes the authorization request and keeps what its end needs.
-    pub(super) async fn begin_setup(&self, request: BeginSetup) -> Result<Outcome, Error> {
+    pub(super) async fn begin_setup(
+        self: &Arc<Self>,
+        request: BeginSetup,
+        reporter: &Reporter,
+    ) -> Result<Outcome, Error> {
         let row = self.select(&request.selection, PlainName::InUse).await?;
         refuse_held(&row.credential.address, row.credential.held.as_ref())?;
         self.refuse_copy(&row).await?;
@@ -28,9 +34,17 @@ impl Engine {
         let flow = choose_flow(request.flow, &app)?;
         let key = self.key_or_new().await?;
         self.end_lost_sign_in(row.id).await?;
+        self.listeners.close(row.id).await;
+        let port = match flow {
+            Flow::Loopback => Some(self.open_port(&app, reporter).await?),
+            _ => None,
+        };
         let pkce = PkcePair::from_random(&random::<VERIFIER_BYTES>()?);
         let state = state_from_random(&random::<STATE_BYTES>()?);
-        let redirect_uri = app.redirect_uri(flow).to_owned();
+        let redirect_uri = match &port {
+            Some(port) => port.redirect.uri.clone(),
+            None => app.redirect_uri(flow).to_owned(),
+        };
         let url = AuthorizationRequest {
             login_url: &account.login_url,
             client_id: &app.client_id,
@@ -51,6 +65,7 @@ impl Engine {
             app: app.name,
             is_rotation: request.is_rotation,
             drain_limit: request.drain.map(|span| span.as_secs()),
+            flow,
         };
         let started_at = now();
         let id = new_record_id()?;
@@ -68,6 +83,9 @@ impl Engine {
         let entry = self.audit_of(AuditEvent::SetupStarted, subject, detail, reason);
         let (credential, kept) = (row.id, authorization.clone());
         self.store.call(move |store| store.insert_authorization(credential, &kept, &entry)).await?;
+        if let Some(port) = port {
+            self.listen(row.id, &row.credential.address, id, &pending, port);
+        }
         Ok(started(&row, &authorization, pending))
     }
 
@@ -99,6 +117,7 @@ impl Engine {
         let entry = self.audit(AuditEvent::SetupAbandoned, &row.credential, String::new());
         let id = row.id;
         self.store.call(move |store| store.delete_authorizations(id, &entry)).await?;
+        self.listeners.close(id).await;
         Ok(Outcome::Credential(Box::new(self.reload(id).await?.credential)))
     }
 
@@ -116,7 +135,7 @@ impl Engine {
         let key = self.key().await?;
         live.into_iter()
             .map(|kept| {
-                let pending = key.sealer().open_authorization(kept.id, &kept.sealed)?;
+                let pending = key.sealer().open_authorization(kept.id, kept.flow, &kept.sealed)?;
                 Ok((kept, pending))
             })
             .collect()
@@ -144,10 +163,10 @@ fn started(
 /// The flow asked for, if it is built and the app allows it; else the first that fits.
 fn choose_flow(asked: Option<Flow>, app: &App) -> Result<Flow, Error> {
     let flow = asked.unwrap_or(Flow::Paste);
-    if flow != Flow::Paste {
+    if !matches!(flow, Flow::Paste | Flow::Loopback) {
         return Err(Invalid::input(
             format!("this version does not set up tokens by {flow}"),
-            "use --flow paste: sign in anywhere and paste the address that the browser ends at",
+            "use --flow paste or loopback: sign in anywhere; the address that the browser ends at is pasted, or comes back by itself",
         )
         .into());
     }

@@ -18,6 +18,7 @@ mod browser;
 mod canary;
 mod drain;
 mod hold;
+mod loopback;
 mod rotate;
 mod terminal;
 

@@ -22,11 +22,11 @@ const CTRL_C: &str = "\x03";
 const ENTER: &str = "\r";
 
 /// A program in a terminal of its own; killed when it is dropped.
-struct Terminal {
+pub struct Terminal {
     /// Its output ends when this is dropped.
     _master: Box<dyn MasterPty + Send>,
     keyboard: Box<dyn Write + Send>,
-    child: Box<dyn Child + Send + Sync>,
+    pub child: Box<dyn Child + Send + Sync>,
     /// The terminal itself, to look at its modes; while it is open, the output has no end.
     tty: Option<File>,
     reader: Option<JoinHandle<()>>,
@@ -37,7 +37,7 @@ struct Terminal {
 
 impl Terminal {
     /// Starts a program with the size of the terminal in rows and columns.
-    fn start(command: &Command, rows: u16, cols: u16) -> Self {
+    pub fn start(command: &Command, rows: u16, cols: u16) -> Self {
         let size = PtySize { rows, cols, ..PtySize::default() };
         let pair = native_pty_system().openpty(size).unwrap();
         let tty = pair.master.tty_name().unwrap();
@@ -79,48 +79,48 @@ impl Terminal {
     }
 
     /// Starts orgkey.
-    fn orgkey(home: &Home, arguments: &[&str]) -> Self {
+    pub fn orgkey(home: &Home, arguments: &[&str]) -> Self {
         Self::start(&home.command(arguments), 50, 100)
     }
 
     /// Presses keys.
-    fn press(&mut self, keys: &str) {
+    pub fn press(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
         self.keyboard.flush().unwrap();
     }
 
     /// All output, as it came.
-    fn raw(&self) -> String {
+    pub fn raw(&self) -> String {
         String::from_utf8_lossy(&self.output.lock().unwrap().0).into_owned()
     }
 
     /// What the screen shows; a line that the terminal had to wrap is one line.
-    fn screen(&self) -> String {
+    pub fn screen(&self) -> String {
         self.output.lock().unwrap().1.screen().contents()
     }
 
     /// Waits until these words have come so many times.
-    fn wait_for(&self, words: &str, times: usize) {
+    pub fn wait_for(&self, words: &str, times: usize) {
         until(&format!("'{words}' in the terminal"), || self.raw().matches(words).count() >= times);
     }
 
     /// Answers a prompt that has come so many times.
-    fn answer(&mut self, prompt: &str, times: usize, answer: &str) {
+    pub fn answer(&mut self, prompt: &str, times: usize, answer: &str) {
         self.wait_for(prompt, times);
         self.press(answer);
         self.press(ENTER);
     }
 
     /// The authorization URL, when it is on the screen.
-    fn url(&self) -> String {
-        self.wait_for("Paste it here", 1);
+    pub fn url(&self) -> String {
+        self.wait_for("aste it here", 1);
         let screen = self.screen();
         let url = screen.lines().find(|line| line.contains("/services/oauth2/authorize?"));
         url.unwrap_or_else(|| panic!("no address: {screen}")).trim().to_owned()
     }
 
     /// Waits for the end and gives the exit code. The terminal has to be as it was.
-    fn end(mut self) -> (u32, String) {
+    pub fn end(mut self) -> (u32, String) {
         let mut status = None;
         until("the program to end", || {
             status = self.child.try_wait().unwrap();

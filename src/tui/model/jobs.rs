@@ -157,6 +157,8 @@ pub(crate) fn doing(job: &Job) -> &'static str {
         Some(Progress::CheckingIdentity) => return "checking the account",
         Some(Progress::TestingAccess) => return "testing access",
         Some(Progress::Revoking) => return "revoking",
+        Some(Progress::Listening | Progress::TunnelSeen) => return "waiting for the sign-in",
+        Some(Progress::RedirectCame) => return "setting up",
         None => {}
     }
     match &job.operation {

@@ -154,7 +154,9 @@ fn draw_field(setup: &Setup, stage: Stage, page: &mut Page<'_>) -> Option<Positi
 
 fn step_in_words(progress: Option<Progress>) -> &'static str {
     match progress {
-        None => "reading it",
+        None | Some(Progress::Listening | Progress::TunnelSeen | Progress::RedirectCame) => {
+            "reading it"
+        }
         Some(Progress::Waiting) => "waiting for another orgkey that works on this credential",
         Some(Progress::Exchanging) => "exchanging the code for tokens",
         Some(Progress::CheckingIdentity) => "checking that it is the account saved here",
