@@ -303,7 +303,7 @@ pub(crate) struct RevokeRequest {
 pub(crate) struct BeginSetup {
     /// Which credential.
     pub(crate) selection: Selection,
-    /// `None` takes what the app allows first.
+    /// `None` takes the way that the app was last set up by, or paste.
     pub(crate) flow: Option<Flow>,
     /// Whether it is begun to rotate the token that lives.
     pub(crate) is_rotation: bool,

@@ -7,6 +7,7 @@ use crate::domain::app::{App, Flow};
 use crate::domain::audit::AuditEvent;
 use crate::domain::record::RecordId;
 use crate::engine::error::{Error, Invalid, SetupNeed};
+use crate::engine::loopback::OpenPort;
 use crate::engine::operation::{BeginSetup, Selection};
 use crate::engine::outcome::{AuthorizationStarted, Field};
 use crate::engine::save::{account_to_sign_in, authorization_end};
@@ -31,14 +32,11 @@ impl Engine {
         self.refuse_copy(&row).await?;
         let account = account_to_sign_in(&row.credential);
         let app = self.app(&account.app).await?.ok_or_else(|| unknown_app(&account.app))?;
-        let flow = choose_flow(request.flow, &app)?;
+        let flow = self.propose_flow(request.flow, &app).await?;
         let key = self.key_or_new().await?;
         self.end_lost_sign_in(row.id).await?;
         self.listeners.close(row.id).await;
-        let port = match flow {
-            Flow::Loopback => Some(self.open_port(&app, reporter).await?),
-            _ => None,
-        };
+        let (flow, port) = self.open_way(flow, request.flow, &app, reporter).await?;
         let pkce = PkcePair::from_random(&random::<VERIFIER_BYTES>()?);
         let state = state_from_random(&random::<STATE_BYTES>()?);
         let redirect_uri = match &port {
@@ -87,6 +85,38 @@ impl Engine {
             self.listen(row.id, &row.credential.address, id, &pending, port);
         }
         Ok(started(&row, &authorization, pending))
+    }
+
+    /// The flow asked for; where none is, the one that the app was last set up by.
+    async fn propose_flow(&self, asked: Option<Flow>, app: &App) -> Result<Flow, Error> {
+        if let Some(asked) = asked {
+            return choose_flow(asked, app);
+        }
+        let name = app.name.clone();
+        let last = self.store.call(move |store| store.last_flow(&name)).await?;
+        choose_flow(last.filter(|flow| app.allows(*flow)).unwrap_or(Flow::Paste), app)
+    }
+
+    /// Opens the port that a flow needs. Where nobody asked for this flow by name, a port that is
+    /// taken is no reason to refuse: the answer is pasted then.
+    async fn open_way(
+        &self,
+        flow: Flow,
+        asked: Option<Flow>,
+        app: &App,
+        reporter: &Reporter,
+    ) -> Result<(Flow, Option<OpenPort>), Error> {
+        if flow != Flow::Loopback {
+            return Ok((flow, None));
+        }
+        match self.open_port(app, reporter).await {
+            Ok(port) => Ok((flow, Some(port))),
+            Err(error) if asked.is_none() && app.allows(Flow::Paste) => {
+                reporter.note(format!("{}; the answer has to be pasted", error.message()));
+                Ok((Flow::Paste, None))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Takes over what an ended process left, and forgets a sign-in whose answer was lost: another
@@ -160,9 +190,8 @@ fn started(
     })
 }
 
-/// The flow asked for, if it is built and the app allows it; else the first that fits.
-fn choose_flow(asked: Option<Flow>, app: &App) -> Result<Flow, Error> {
-    let flow = asked.unwrap_or(Flow::Paste);
+/// The flow, if it is built and the app allows it.
+fn choose_flow(flow: Flow, app: &App) -> Result<Flow, Error> {
     if !matches!(flow, Flow::Paste | Flow::Loopback) {
         return Err(Invalid::input(
             format!("this version does not set up tokens by {flow}"),

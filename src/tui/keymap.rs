@@ -170,6 +170,10 @@ pub(crate) enum SetupIntent {
     Image,
     /// Type into the field by hand.
     Type,
+    /// The forward line and the tunnel check: the answer comes back by itself.
+    Forward,
+    /// Another way to set tokens up.
+    Ways,
     /// Demo only: let the simulated person sign in.
     Person,
     /// A fresh address.
@@ -187,6 +191,8 @@ pub(crate) fn setup(key: Key) -> Option<SetupIntent> {
         Key::Char('v') => SetupIntent::Plain,
         Key::Char('i') => SetupIntent::Image,
         Key::Enter | Key::Tab => SetupIntent::Type,
+        Key::Char('f') => SetupIntent::Forward,
+        Key::Char('w') => SetupIntent::Ways,
         Key::Char('p') => SetupIntent::Person,
         Key::Char('s') => SetupIntent::Again,
         Key::Char('X') => SetupIntent::GiveUp,

@@ -8,6 +8,9 @@ mod common;
 mod console;
 mod copies;
 mod job;
+mod loopback;
 mod picture;
 mod ssh;
+#[path = "../common/ssh_server.rs"]
+mod ssh_server;
 mod terminal;

@@ -6,7 +6,10 @@ use std::process::{Child, Stdio};
 
 use serde_json::json;
 
-use crate::common::{DEADLINE, Home, PUBLIC_APP, Simulator, config, until};
+use crate::browser::{Browser, password};
+use crate::common::{DEADLINE, Home, PUBLIC_APP, Simulator, config, program, until};
+use crate::installed;
+use crate::ssh_server::Server;
 use crate::terminal::Terminal;
 
 const ANA: &str = "ana@acme.example";
@@ -258,4 +261,58 @@ fn start_leaves_the_listening_to_the_agent_and_asks_for_one() {
     home.orgkey(&start).ok();
     home.orgkey(&["agent", "--stop"]).ok();
     assert_eq!(fetch(port, "/ping"), "");
+}
+
+/// The person signs in through `ssh -L`: a client on an address of its own, as on another machine,
+/// and a browser for which that address is its localhost.
+fn through_ssh(wrapped: impl FnOnce(&Server, &str) -> String) {
+    let Some(browser) = Browser::start_with(&["--host-resolver-rules=MAP localhost 127.0.0.2"])
+    else {
+        return;
+    };
+    let (simulator, home, port) = scene();
+    let server = Server::start();
+    let line = format!(
+        "env ORGKEY_HOME={} TZ=UTC {} setup acme --flow loopback",
+        home.path().display(),
+        program().display()
+    );
+    let client = server.client(&home, &wrapped(&server, &line));
+    let forward = format!("127.0.0.2:{port}:localhost:{port}");
+    let given: Vec<_> = client.get_args().map(ToOwned::to_owned).collect();
+    let mut command = std::process::Command::new(client.get_program());
+    command.args(["-L", &forward]).args(given).env("HOME", home.outside());
+    let terminal = Terminal::start(&command, 50, 200);
+    terminal.wait_for("Listening for", 1);
+    let shown = terminal.raw();
+    let told = format!("ssh -L {port}:localhost:{port} -p {} ", server.port);
+    assert!(shown.contains(&told) && shown.contains("@127.0.0.1"), "{told} in {shown}");
+
+    browser.open(&format!("http://localhost:{port}/go"));
+    terminal.wait_for("+ the tunnel works", 1);
+    browser.log_in(ANA, &password(&simulator, ANA));
+    browser.press("oaapprove");
+    browser.says("orgkey has the answer");
+    until("the set-up to be completed", || home.shown("acme")["state"] == "ready");
+    assert_eq!(home.shown("acme")["token"]["flow"], json!("loopback"));
+}
+
+#[test]
+fn chromium_signs_in_through_a_real_forward() {
+    if installed(&["sshd", "ssh", "ssh-keygen"], "a sign-in through ssh -L") {
+        through_ssh(|_, line| format!("exec {line}"));
+    }
+}
+
+#[test]
+fn chromium_signs_in_through_a_real_forward_into_tmux() {
+    if installed(&["sshd", "ssh", "ssh-keygen", "tmux"], "a sign-in through ssh -L into tmux") {
+        through_ssh(|server, line| {
+            let socket = server.folder().join("tmux");
+            format!(
+                "LC_ALL=C.UTF-8 tmux -S {} -f /dev/null new-session -x 200 -y 50 '{line}'",
+                socket.display()
+            )
+        });
+    }
 }

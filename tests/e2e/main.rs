@@ -20,6 +20,8 @@ mod drain;
 mod hold;
 mod loopback;
 mod rotate;
+#[path = "../common/ssh_server.rs"]
+mod ssh_server;
 mod terminal;
 
 use common::installed;

@@ -111,6 +111,17 @@ impl Jobs {
         u64::try_from(waiting.len()).unwrap_or(u64::MAX)
     }
 
+    /// The job that completes the set-up of a credential.
+    pub(crate) fn completing(&self, address: &Address) -> Option<JobId> {
+        let completes = |job: &&JobId| {
+            matches!(
+                self.running.get(job),
+                Some(Job { operation: Operation::CompleteSetup(_), .. })
+            )
+        };
+        self.busy.get(address).filter(completes).copied()
+    }
+
     /// The job that asks exactly this.
     pub(crate) fn asking(&self, operation: &Operation) -> Option<JobId> {
         self.running.iter().find(|(_, job)| job.operation == *operation).map(|(job, _)| *job)
@@ -125,6 +136,7 @@ pub(crate) fn address_of(operation: &Operation) -> Option<Address> {
         | Operation::DiscardPending(selection)
         | Operation::ShowSetup(selection)
         | Operation::AbandonSetup(selection)
+        | Operation::AwaitRedirect(selection)
         | Operation::Test(selection) => selection,
         Operation::Reset(request) => &request.selection,
         Operation::Delete(request) => &request.selection,
@@ -144,7 +156,11 @@ pub(crate) fn address_of(operation: &Operation) -> Option<Address> {
 /// The credential that an operation may change.
 fn changed_address(operation: &Operation) -> Option<Address> {
     match operation {
-        Operation::Show(_) | Operation::History(_) | Operation::ShowSetup(_) => None,
+        // Who waits for a redirect may paste meanwhile.
+        Operation::Show(_)
+        | Operation::History(_)
+        | Operation::ShowSetup(_)
+        | Operation::AwaitRedirect(_) => None,
         other => address_of(other),
     }
 }

@@ -52,16 +52,15 @@ impl Model {
             }
             (_, Outcome::Key(report)) => return self.key_changed(operation, &report),
             (_, Outcome::AuthorizationStarted(started)) => {
-                if let Some(Screen::Setup(setup)) = self.screens.last_mut()
-                    && setup.address == started.address
-                {
-                    setup.begun(started);
-                }
-                return self.reload(operation);
+                let mut effects = self.begun(started);
+                effects.extend(self.reload(operation));
+                return effects;
             }
             (_, Outcome::SetupCompleted(receipt)) => {
                 self.set_up_completed(*receipt);
-                return self.reload(operation);
+                let mut effects = self.first_answer(operation);
+                effects.extend(self.reload(operation));
+                return effects;
             }
             (_, Outcome::Tested(report)) => {
                 self.tested(&report);
@@ -349,6 +348,9 @@ impl Model {
             // It is gone, or the list tells what is wrong.
             return self.ask(Operation::Index);
         }
+        if self.is_outrun(&operation, &failure) {
+            return self.reload(&operation);
+        }
         let told = self.told_on_screen(&operation, &failure);
         let of_the_store = self.refused_for_the_store(&failure);
         if !told && of_the_store.is_none() {
@@ -361,7 +363,7 @@ impl Model {
         let mut effects = of_the_store.unwrap_or_default();
         effects.extend(match operation {
             Operation::Test(_) => self.reload_tested(&operation),
-            Operation::CompleteSetup(_) => self.reload(&operation),
+            Operation::CompleteSetup(_) | Operation::AwaitRedirect(_) => self.reload(&operation),
             Operation::Delete(_) => self.ask(Operation::Index),
             _ => Vec::new(),
         });
@@ -387,6 +389,11 @@ impl Model {
                     | Operation::CompleteSetup(_),
                     Screen::Setup(setup),
                 ) if Some(&setup.address) == address.as_ref() => setup.fail(failure),
+                (Operation::AwaitRedirect(_), Screen::Setup(setup))
+                    if Some(&setup.address) == address.as_ref() =>
+                {
+                    setup.redirect_failed(failure);
+                }
                 (Operation::OpenKey(_) | Operation::CreateKey(_), Screen::Key(dialog)) => {
                     dialog.fail(failure.message.clone());
                 }
