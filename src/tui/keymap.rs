@@ -258,9 +258,10 @@ pub(crate) fn reading(key: Key) -> Option<ReadIntent> {
 }
 
 /// All keys of the list with their meaning, as the help shows them.
-pub(crate) const HELP: [(&str, &str); 32] = [
+pub(crate) const HELP: [(&str, &str); 33] = [
     ("n", "new OAuth credentials"),
     ("s", "set up OAuth tokens, or see a pending set-up again"),
+    ("in set-up", "f the answer comes back by itself (ssh -L); w another way in; or just paste"),
     ("t", "test access of the selected credential"),
     ("T", "test access of all marked, or of all shown"),
     ("R", "rotate: by a refresh, or by a sign-in; the old token works until then"),

@@ -263,6 +263,35 @@ fn start_leaves_the_listening_to_the_agent_and_asks_for_one() {
     assert_eq!(fetch(port, "/ping"), "");
 }
 
+#[test]
+fn a_later_sign_in_takes_the_port_over_and_the_older_answer_can_be_pasted() {
+    let (simulator, home, port) = scene();
+    home.save(&simulator, "beta", BEN, &[]).ok();
+    let _agent = Agent::start(&home);
+    let start = |name| home.orgkey(&["setup", name, "--start", "--flow", "loopback"]).ok();
+    let older = start("acme").stdout;
+    let later = start("beta");
+    assert!(later.stderr.contains("older sign-in of acme/production"), "{later}");
+    let redirect = simulator.sign_in(&older, ANA);
+    assert!(follow(&redirect).contains("another sign-in"));
+    follow(&simulator.sign_in(&later.stdout, BEN));
+    until("the set-up to be completed", || home.shown("beta")["state"] == "ready");
+    home.orgkey_with(&["setup", "acme", "--finish", "-"], &redirect).ok();
+    assert_eq!(home.shown("acme")["state"], "ready");
+    assert_eq!(fetch(port, "/ping"), "");
+}
+
+#[test]
+fn what_another_process_gives_up_is_not_listened_for() {
+    let (simulator, home, port) = scene();
+    let terminal = Terminal::orgkey(&home, &["setup", "acme", "--flow", "loopback"]);
+    terminal.wait_for("Listening for", 1);
+    home.orgkey(&["setup", "acme", "--cancel"]).ok();
+    until("the port to be closed", || fetch(port, "/ping").is_empty());
+    terminal.wait_for("nothing listens any more", 1);
+    assert_eq!(simulator.count("codes_exchanged"), 0);
+}
+
 /// The person signs in through `ssh -L`: a client on an address of its own, as on another machine,
 /// and a browser for which that address is its localhost.
 fn through_ssh(wrapped: impl FnOnce(&Server, &str) -> String) {

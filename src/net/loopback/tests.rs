@@ -53,6 +53,11 @@ async fn open() -> (u16, JoinHandle<SecretString>, watch::Receiver<bool>) {
     }
 }
 
+/// How many of the two loopback addresses this machine has.
+fn families() -> usize {
+    if UdpSocket::bind("[::1]:0").is_ok() { 2 } else { 1 }
+}
+
 /// What comes back for these bytes, to the end of the connection.
 async fn send(address: (&str, u16), bytes: &[u8]) -> String {
     let mut stream = Stream::connect(address).await.unwrap();
@@ -184,7 +189,8 @@ async fn of_two_at_once_one_is_taken() {
 #[tokio::test]
 async fn both_loopback_addresses_answer_and_no_other_one_does() {
     let (port, taken, _seen) = open().await;
-    for (address, host) in [("::1", "[::1]"), ("127.0.0.1", "127.0.0.1"), ("::1", "localhost")] {
+    let table = [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")];
+    for (address, host) in table.into_iter().take(families()) {
         let request = format!("GET /ping HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n");
         let answer = send((address, port), request.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 204 "), "{address}: {answer}");
@@ -225,14 +231,14 @@ async fn what_is_half_or_too_large_takes_nothing_and_keeps_nobody_out() {
         assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
     }
     assert!(!taken.is_finished());
-    // Silent connections: a browser gets through while the places last, and after their time.
-    let silent: Vec<_> = futures_of_connections(port, CONNECTIONS - 1).await;
+    // Silent connections keep nobody out while there are places left.
+    let silent = connections(port, CONNECTIONS - 1).await;
     assert!(get(port, "/ping").await.starts_with("HTTP/1.1 204 "));
     drop(silent);
     taken.abort();
 }
 
-async fn futures_of_connections(port: u16, count: usize) -> Vec<Stream> {
+async fn connections(port: u16, count: usize) -> Vec<Stream> {
     let mut open = Vec::new();
     for _ in 0..count {
         open.push(Stream::connect(("127.0.0.1", port)).await.unwrap());
@@ -242,7 +248,7 @@ async fn futures_of_connections(port: u16, count: usize) -> Vec<Stream> {
 
 #[tokio::test]
 async fn a_port_that_is_half_taken_is_taken() {
-    for holder in ["127.0.0.1:0", "[::1]:0"] {
+    for holder in ["127.0.0.1:0", "[::1]:0"].into_iter().take(families()) {
         let holder = std::net::TcpListener::bind(holder).unwrap();
         let port = holder.local_addr().unwrap().port();
         let refused = LoopbackListener::bind(port).await.err().unwrap();
