@@ -74,6 +74,8 @@ pub(crate) fn is_for_agent(operation: &Operation) -> bool {
             | Operation::CompleteSetup(_)
             | Operation::AwaitApproval(_)
             | Operation::ShowSetup(_)
+            | Operation::AwaitRedirect(_)
+            | Operation::AbandonSetup(_)
             | Operation::Test(_)
             | Operation::Token(_)
             | Operation::Delete(_)

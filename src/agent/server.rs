@@ -105,6 +105,8 @@ pub(crate) async fn run(
     // Nobody new finds us, and whoever starts next may have the name.
     platform::durable::remove_durably(&socket)?;
     let engine = agent.engine();
+    // What waits for a person would keep us.
+    engine.stop_listening();
     let mut busy = agent.busy.subscribe();
     let end = async {
         // Who waits for a person would wait longer than we may.

@@ -263,7 +263,7 @@ pub(crate) struct Setup {
     /// Which credential
     #[command(flatten)]
     pub(crate) named: Named,
-    /// How to sign in: 'paste', or 'device' where the app allows it
+    /// How to sign in: 'paste'; 'loopback', where the answer comes back by itself; or 'device', where the app allows it
     #[arg(long, value_parser = flow)]
     pub(crate) flow: Option<Flow>,
     /// Print the address to open, alone on standard output, and keep the sign-in pending
@@ -532,8 +532,8 @@ fn environment(text: &str) -> Result<Environment, String> {
 
 fn flow(text: &str) -> Result<Flow, String> {
     Flow::parse(text)
-        .filter(|flow| matches!(flow, Flow::Paste | Flow::Device))
-        .ok_or_else(|| "this version sets up tokens by paste or device".to_owned())
+        .filter(|flow| matches!(flow, Flow::Paste | Flow::Loopback | Flow::Device))
+        .ok_or_else(|| "this version sets up tokens by paste, loopback or device".to_owned())
 }
 
 /// A secret is never an argument: other users of the host can read those.

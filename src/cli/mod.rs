@@ -18,6 +18,7 @@ mod edit;
 mod hold;
 mod key;
 mod log;
+mod loopback;
 mod many;
 mod output;
 mod read;

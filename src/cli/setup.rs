@@ -12,10 +12,10 @@ use crate::platform::terminal;
 
 use super::args::{Finish, Setup};
 use super::context::{Context, hidden, read_stdin};
-use super::device;
 use super::output::{Done, Ended, credential_json};
 use super::read::{selection, show_credential};
 use super::words::{draining_in_words, revocation_in_words};
+use super::{device, loopback};
 use super::{unexpected, usage_failure};
 
 /// Longest redirect URL that is read, in bytes.
@@ -59,21 +59,56 @@ pub(crate) async fn run(setup: Setup, context: &Context) -> Done {
         )
         .into());
     }
+    let flow = match setup.flow {
+        Some(flow) => flow,
+        None => first_flow(&selection, context).await?,
+    };
+    if setup.start && flow == Flow::Loopback {
+        loopback::refuse_without_agent(context).await?;
+    }
     let request =
-        BeginSetup { flow: setup.flow, drain: setup.drain, ..BeginSetup::plain(selection.clone()) };
+        BeginSetup { flow: Some(flow), drain: setup.drain, ..BeginSetup::plain(selection.clone()) };
     let operation = Operation::BeginSetup(request).because(setup.reason.clone());
     let Outcome::AuthorizationStarted(started) = context.ask(operation).await? else {
         return Err(unexpected());
     };
-    match &started.device {
-        Some(device) if setup.start => return device::print_start(&started, device, context),
-        Some(device) => return device::converse(&started, device, setup.reason, context).await,
-        None => {}
+    go_on(&started, setup.start, setup.reason, context).await
+}
+
+/// Shows what was begun; without `start` to its end.
+async fn go_on(
+    started: &AuthorizationStarted,
+    start: bool,
+    reason: Option<String>,
+    context: &Context,
+) -> Done {
+    if let Some(device) = &started.device {
+        if start {
+            return device::print_start(started, device, context);
+        }
+        return device::converse(started, device, reason, context).await;
     }
-    if setup.start {
-        return print_start(&started, context);
+    match (started.flow, start) {
+        (Flow::Loopback, true) => {
+            loopback::leave_listening(started, context).await?;
+            print_start(started, context)
+        }
+        (Flow::Loopback, false) => loopback::converse(started, reason, context).await,
+        (_, true) => print_start(started, context),
+        (_, false) => converse(started, reason, context).await,
     }
-    converse(&started, setup.reason, context).await
+}
+
+/// Paste, but for an app of the device flow alone.
+async fn first_flow(selection: &Selection, context: &Context) -> Result<Flow, Ended> {
+    let shown = context.ask(Operation::Show(selection.clone())).await?;
+    let apps = context.ask(Operation::Apps).await?;
+    let (Outcome::Credential(credential), Outcome::Apps(apps)) = (shown, apps) else {
+        return Err(unexpected());
+    };
+    let app = apps.iter().find(|app| app.name.eq_ignore_ascii_case(&credential.app));
+    let device = app.is_some_and(|app| !app.allows(Flow::Paste) && app.allows(Flow::Device));
+    Ok(if device { Flow::Device } else { Flow::Paste })
 }
 
 /// The URL alone on standard output, the words on standard error.
@@ -91,6 +126,12 @@ pub(crate) fn print_start(started: &AuthorizationStarted, context: &Context) -> 
     }
     context.output.say(&who_signs_in(started));
     context.output.text(&started.url)?;
+    if started.flow == Flow::Loopback {
+        loopback::introduce(started, context);
+        context
+            .output
+            .say("The agent listens for the answer, 15 minutes. Where it does not come back:");
+    }
     context.output.say(&where_it_ends(started));
     context.output.say(&format!(
         "then give that address to: orgkey setup {} --finish -   ({} left)",
@@ -134,7 +175,7 @@ pub(crate) async fn converse(
 }
 
 /// Whether another paste can mend it: nothing was sent.
-fn is_about_the_paste(failure: &Failure) -> bool {
+pub(super) fn is_about_the_paste(failure: &Failure) -> bool {
     failure.exit_code == exit::INVALID
         && matches!(
             failure.code.as_str(),
@@ -164,7 +205,7 @@ fn where_it_ends(started: &AuthorizationStarted) -> String {
     )
 }
 
-fn who_signs_in(started: &AuthorizationStarted) -> String {
+pub(super) fn who_signs_in(started: &AuthorizationStarted) -> String {
     let user = match &started.username {
         Some(username) => format!("{username} (User ID {})", started.user_id),
         None => format!("the user with User ID {}", started.user_id),
@@ -175,7 +216,7 @@ fn who_signs_in(started: &AuthorizationStarted) -> String {
     )
 }
 
-async fn finish(
+pub(super) async fn finish(
     selection: Selection,
     pasted: Sensitive,
     reason: Option<String>,
@@ -183,9 +224,12 @@ async fn finish(
 ) -> Done {
     let request = CompleteSetup { selection, pasted };
     let operation = Operation::CompleteSetup(request).because(reason);
-    let Outcome::SetupCompleted(receipt) = context.ask(operation).await? else {
-        return Err(unexpected());
-    };
+    report_outcome(context.ask(operation).await?, context)
+}
+
+/// Tells how a set-up ended.
+pub(super) fn report_outcome(outcome: Outcome, context: &Context) -> Done {
+    let Outcome::SetupCompleted(receipt) = outcome else { return Err(unexpected()) };
     report(&receipt, context)
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::loopback::LoopbackRedirect;
 use crate::domain::name::Environment;
 
 /// Name of the app where none is named.
@@ -163,6 +164,15 @@ impl App {
         preferred
             .or_else(|| self.redirect_uris.first())
             .map_or(DEFAULT_REDIRECT_URI, String::as_str)
+    }
+
+    /// The registered redirect URIs that a listener on this machine can answer, in the admin's
+    /// order; the default one where none is registered with us.
+    pub(crate) fn loopback_redirects(&self) -> Vec<LoopbackRedirect> {
+        if self.redirect_uris.is_empty() {
+            return LoopbackRedirect::parse(DEFAULT_REDIRECT_URI).into_iter().collect();
+        }
+        self.redirect_uris.iter().filter_map(|uri| LoopbackRedirect::parse(uri)).collect()
     }
 
     /// Whether this way to set up tokens is allowed; the device flow only where it is named

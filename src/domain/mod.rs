@@ -18,6 +18,7 @@ pub(crate) mod http;
 pub(crate) mod http_time;
 pub(crate) mod id;
 pub(crate) mod lifetime;
+pub(crate) mod loopback;
 pub(crate) mod name;
 pub(crate) mod packed;
 pub(crate) mod policy;

@@ -1,6 +1,7 @@
 //! What an operation can fail with. Each variant has one remedy and one exit code, matched
 //! without a wildcard: a new one does not compile until someone says what the admin should do.
 
+mod loopback;
 mod refusal;
 
 use crate::config::settings::ConfigError;
@@ -14,6 +15,7 @@ use crate::oauth::redirect::RedirectError;
 use crate::platform::files::FileError;
 use crate::vault;
 use crate::{net, store};
+pub(crate) use loopback::{NotListening, taken_by};
 use refusal::wrong_account_message;
 pub(crate) use refusal::{Refusal, SetupNeed};
 
@@ -139,6 +141,10 @@ pub(crate) enum Error {
     AnswerKept(store::Error),
     /// Somebody else signed in.
     WrongAccount(Box<WrongAccount>),
+    /// Nothing listens for a loopback redirect.
+    Loopback(NotListening),
+    /// How an operation failed that somebody else had begun, in its words.
+    Told(Box<Failure>),
 }
 
 impl From<store::Error> for Error {
@@ -174,6 +180,12 @@ impl From<net::ClientError> for Error {
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
         Self::Salesforce(Box::new(fault))
+    }
+}
+
+impl From<NotListening> for Error {
+    fn from(why: NotListening) -> Self {
+        Self::Loopback(why)
     }
 }
 
@@ -232,7 +244,8 @@ impl Error {
             | Self::SecretFile(_)
             | Self::Config(_)
             | Self::Client(_)
-            | Self::Redirect(..) => exit::INVALID,
+            | Self::Redirect(..)
+            | Self::Loopback(_) => exit::INVALID,
             Self::Key(_) => exit::LOCKED,
             Self::Vault(
                 vault::error::Error::WrongPassphrase | vault::error::Error::PassphraseNeeded,
@@ -243,11 +256,12 @@ impl Error {
             Self::Salesforce(fault) => exit_code_of(fault.outcome()),
             Self::Setup(_) => exit::NEEDS_SETUP,
             Self::Uncertain { .. } | Self::SignInLost { .. } => exit::UNCERTAIN,
+            Self::Told(failure) => failure.exit_code,
         }
     }
 
     /// A stable word for scripts.
-    pub(crate) fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &str {
         match self {
             Self::NotFound(_) | Self::NoSuchApp(_) => "not_found",
             Self::Refused(Refusal::Ambiguous(_)) => "ambiguous",
@@ -276,6 +290,8 @@ impl Error {
             Self::Setup(SetupNeed::StillPending(_)) => "still_pending",
             Self::Uncertain { .. } | Self::SignInLost { .. } => "uncertain",
             Self::AnswerKept(_) => "answer_kept",
+            Self::Loopback(why) => why.code(),
+            Self::Told(failure) => &failure.code,
         }
     }
 
@@ -316,6 +332,8 @@ impl Error {
                 format!("the new token is safe in the inbox, but not taken over yet: {error}")
             }
             Self::WrongAccount(wrong) => wrong_account_message(wrong),
+            Self::Loopback(why) => why.message(),
+            Self::Told(failure) => failure.message.clone(),
         }
     }
 
@@ -365,6 +383,8 @@ impl Error {
                 "sign out of Salesforce in that browser or use a private window, then orgkey setup {}; or correct the saved IDs with orgkey reset",
                 wrong.address
             ),
+            Self::Loopback(why) => why.remedy(),
+            Self::Told(failure) => failure.remedy.clone(),
         }
     }
 
@@ -375,6 +395,7 @@ impl Error {
             }
             Self::WrongAccount(wrong) => FailureDetail::WrongAccount(wrong),
             Self::Key(protection) => FailureDetail::Key(protection),
+            Self::Told(failure) => failure.detail,
             Self::Store(store::Error::Exists(_)) => FailureDetail::Field(Field::Name),
             Self::NotFound(_)
             | Self::NoSuchApp(_)
@@ -388,6 +409,7 @@ impl Error {
             | Self::Redirect(..)
             | Self::Salesforce(_)
             | Self::Setup(_)
+            | Self::Loopback(_)
             | Self::AnswerKept(_)
             | Self::SignInLost { .. }
             | Self::Uncertain { .. } => FailureDetail::None,

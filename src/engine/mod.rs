@@ -25,6 +25,7 @@ mod key_folder;
 mod keyring;
 mod list;
 mod lock;
+mod loopback;
 mod open;
 pub(crate) mod operation;
 pub(crate) mod outcome;
@@ -118,6 +119,8 @@ pub(crate) struct Engine {
     only_in_memory: watch::Sender<bool>,
     /// Told when there may be another time at which a drained token is to be revoked.
     drains: watch::Sender<()>,
+    /// Ports that are open for a loopback redirect.
+    listeners: Arc<loopback::Listeners>,
     /// What opening the store told, until someone is there to hear it.
     notes: Mutex<Vec<String>>,
 }
@@ -173,6 +176,7 @@ impl Engine {
             pollers: device::Pollers::default(),
             only_in_memory: watch::channel(false).0,
             drains: watch::channel(()).0,
+            listeners: Arc::default(),
             notes: Mutex::new(notes),
             settings,
         }))
@@ -202,6 +206,7 @@ impl Engine {
             pollers: self.pollers.clone(),
             only_in_memory: self.only_in_memory.clone(),
             drains: self.drains.clone(),
+            listeners: Arc::clone(&self.listeners),
             notes: Mutex::default(),
         }
     }
@@ -308,7 +313,7 @@ impl Engine {
             Operation::DiscardPending(selection) => self.discard_pending(&selection).await,
             Operation::Use(address) => self.put_in_use(address).await,
             Operation::Delete(request) => self.delete(request, reporter).await,
-            Operation::BeginSetup(request) => self.begin_setup(request).await,
+            Operation::BeginSetup(request) => self.begin_setup(request, reporter).await,
             Operation::CompleteSetup(request) => self.complete_setup(request, reporter).await,
             Operation::ShowSetup(selection) => self.show_setup(&selection).await,
             Operation::AbandonSetup(selection) => self.abandon_setup(&selection).await,
@@ -349,6 +354,7 @@ impl Engine {
                 let engine = Arc::new(Self { reason: Some(reason), ..self.share() });
                 Box::pin(engine.perform(*operation, reporter)).await
             }
+            Operation::AwaitRedirect(selection) => self.await_redirect(&selection, reporter).await,
         }
     }
 

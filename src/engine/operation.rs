@@ -119,6 +119,9 @@ pub(crate) enum Operation {
     /// Wait for the approval of a pending device flow, polling where nobody does yet. Answers
     /// [`super::Outcome::SetupCompleted`].
     AwaitApproval(Selection),
+    /// Wait for the redirect of a pending set-up by loopback; whoever stops waiting changes
+    /// nothing. Answers [`super::Outcome::SetupCompleted`], also where a paste was faster.
+    AwaitRedirect(Selection),
 }
 
 impl Operation {
@@ -188,6 +191,7 @@ impl Operation {
             Self::WithReason(_, operation) => operation.name(),
             Self::Rotate(_) => "rotate",
             Self::AwaitApproval(_) => "await_approval",
+            Self::AwaitRedirect(_) => "await_redirect",
         }
     }
 }
@@ -303,7 +307,7 @@ pub(crate) struct RevokeRequest {
 pub(crate) struct BeginSetup {
     /// Which credential.
     pub(crate) selection: Selection,
-    /// `None` takes what the app allows first.
+    /// `None` takes the way that the app was last set up by, or paste.
     pub(crate) flow: Option<Flow>,
     /// Whether it is begun to rotate the token that lives.
     pub(crate) is_rotation: bool,

@@ -93,6 +93,12 @@ pub(crate) enum Progress {
     TestingAccess,
     /// Revoking at Salesforce.
     Revoking,
+    /// The port of the loopback redirect is open.
+    Listening,
+    /// A browser reached that port.
+    TunnelSeen,
+    /// The redirect came.
+    RedirectCame,
 }
 
 /// One step of an operation's answer; the last is always `Done`.

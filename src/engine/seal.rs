@@ -68,6 +68,8 @@ pub(crate) struct PendingAuthorization {
     pub(crate) is_rotation: bool,
     /// The longest drain of the token set that it replaces, in seconds, as the admin asked.
     pub(crate) drain_limit: Option<u64>,
+    /// How it was begun; it stands in the row, not in the seal.
+    pub(crate) flow: Flow,
 }
 
 /// Where a grant is spent, and by which client.
@@ -82,7 +84,7 @@ pub(crate) struct TokenEndpoint {
     /// Of a sign-in: the longest drain of the token set that it replaces, in seconds.
     #[serde(default)]
     pub(crate) drain_limit: Option<u64>,
-    /// How the token is being set up. Values of the first version have none.
+    /// How the grant was come by. Answers of the first version have none.
     #[serde(default = "first_flow")]
     pub(crate) flow: Flow,
 }
@@ -199,7 +201,7 @@ impl PendingAuthorization {
             client_id: self.client_id.clone(),
             app: self.app.clone(),
             drain_limit: self.drain_limit,
-            flow: Flow::Paste,
+            flow: self.flow,
         }
     }
 }
@@ -301,6 +303,7 @@ impl Sealer<'_> {
     pub(crate) fn open_authorization(
         &self,
         row: RecordId,
+        flow: Flow,
         sealed: &[u8],
     ) -> Result<PendingAuthorization, Error> {
         let mut payload: AuthorizationPayload =
@@ -315,6 +318,7 @@ impl Sealer<'_> {
             app: std::mem::take(&mut payload.app),
             is_rotation: payload.is_rotation,
             drain_limit: payload.drain_limit,
+            flow,
         })
     }
 

@@ -1,11 +1,14 @@
 //! Beginning, showing and giving up a set-up. The attempt is sealed and durable before its URL is
 //! shown, so that any later session can complete it.
 
+use std::sync::Arc;
+
 use crate::domain::app::{App, Flow};
 use crate::domain::audit::AuditEvent;
 use crate::domain::record::RecordId;
 use crate::engine::device::device_started;
 use crate::engine::error::{Error, Invalid, SetupNeed};
+use crate::engine::loopback::OpenPort;
 use crate::engine::operation::{BeginSetup, Selection};
 use crate::engine::outcome::{AuthorizationStarted, Field};
 use crate::engine::save::{account_to_sign_in, authorization_end};
@@ -20,21 +23,30 @@ use crate::store::{AuthorizationRow, CredentialRow, IntentOperation, Store, new_
 
 impl Engine {
     /// Begins a set-up: makes the authorization request and keeps what its end needs.
-    pub(super) async fn begin_setup(&self, request: BeginSetup) -> Result<Outcome, Error> {
+    pub(super) async fn begin_setup(
+        self: &Arc<Self>,
+        request: BeginSetup,
+        reporter: &Reporter,
+    ) -> Result<Outcome, Error> {
         let row = self.select(&request.selection, PlainName::InUse).await?;
         refuse_held(&row.credential.address, row.credential.held.as_ref())?;
         self.refuse_copy(&row).await?;
         let account = account_to_sign_in(&row.credential);
         let app = self.app(&account.app).await?.ok_or_else(|| unknown_app(&account.app))?;
-        let flow = choose_flow(request.flow, &app)?;
+        let flow = self.propose_flow(request.flow, &app).await?;
         if flow == Flow::Device {
             return self.begin_device(&row, app, &request).await;
         }
-        let key = self.key_or_new().await?;
+        self.key_or_new().await?;
         self.end_lost_sign_in(row.id).await?;
+        self.listeners.close(row.id).await;
+        let (flow, port) = self.open_way(flow, request.flow, &app, reporter).await?;
         let pkce = PkcePair::from_random(&random::<VERIFIER_BYTES>()?);
         let state = state_from_random(&random::<STATE_BYTES>()?);
-        let redirect_uri = app.redirect_uri(flow).to_owned();
+        let redirect_uri = match &port {
+            Some(port) => port.redirect.uri.clone(),
+            None => app.redirect_uri(flow).to_owned(),
+        };
         let url = AuthorizationRequest {
             login_url: &account.login_url,
             client_id: &app.client_id,
@@ -55,7 +67,23 @@ impl Engine {
             app: app.name,
             is_rotation: request.is_rotation,
             drain_limit: request.drain.map(|span| span.as_secs()),
+            flow,
         };
+        let authorization = self.keep_attempt(&row, &request, &pending).await?;
+        if let Some(port) = port {
+            self.listen(row.id, &row.credential.address, authorization.id, &pending, port);
+        }
+        Ok(started(&row, &authorization, pending))
+    }
+
+    /// Seals the attempt and makes it durable, before its URL is shown.
+    async fn keep_attempt(
+        &self,
+        row: &CredentialRow,
+        request: &BeginSetup,
+        pending: &PendingAuthorization,
+    ) -> Result<AuthorizationRow, Error> {
+        let (key, flow) = (self.key().await?, pending.flow);
         let started_at = now();
         let id = new_record_id()?;
         let authorization = AuthorizationRow {
@@ -63,16 +91,51 @@ impl Engine {
             flow,
             started_at,
             expires_at: authorization_end(started_at),
-            sealed: key.sealer().seal_authorization(id, &pending)?,
+            sealed: key.sealer().seal_authorization(id, pending)?,
         };
         let what = if request.is_rotation { "rotation, " } else { "" };
-        let detail = format!("{what}{flow} at {}", account.login_url.host());
+        let detail = format!("{what}{flow} at {}", pending.login_url.host());
         let subject = row.credential.address.to_string();
         let reason = request.reason.as_deref();
         let entry = self.audit_of(AuditEvent::SetupStarted, subject, detail, reason);
         let (credential, kept) = (row.id, authorization.clone());
         self.store.call(move |store| store.insert_authorization(credential, &kept, &entry)).await?;
-        Ok(started(&row, &authorization, pending))
+        Ok(authorization)
+    }
+
+    /// The flow asked for; where none is, the one that the app was last set up by.
+    async fn propose_flow(&self, asked: Option<Flow>, app: &App) -> Result<Flow, Error> {
+        if let Some(asked) = asked {
+            return choose_flow(asked, app);
+        }
+        let name = app.name.clone();
+        let last = self.store.call(move |store| store.last_flow(&name)).await?;
+        // An app of the device flow alone has no other first way.
+        let only_device = !app.allows(Flow::Paste) && app.allows(Flow::Device);
+        let first = if only_device { Flow::Device } else { Flow::Paste };
+        choose_flow(last.filter(|flow| app.allows(*flow)).unwrap_or(first), app)
+    }
+
+    /// Opens the port that a flow needs. Where nobody asked for this flow by name, a port that is
+    /// taken is no reason to refuse: the answer is pasted then.
+    async fn open_way(
+        &self,
+        flow: Flow,
+        asked: Option<Flow>,
+        app: &App,
+        reporter: &Reporter,
+    ) -> Result<(Flow, Option<OpenPort>), Error> {
+        if flow != Flow::Loopback {
+            return Ok((flow, None));
+        }
+        match self.open_port(app, reporter).await {
+            Ok(port) => Ok((flow, Some(port))),
+            Err(error) if asked.is_none() && app.allows(Flow::Paste) => {
+                reporter.note(format!("{}; the answer has to be pasted", error.message()));
+                Ok((Flow::Paste, None))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Takes over what an ended process left, and forgets a sign-in whose answer was lost: another
@@ -110,6 +173,7 @@ impl Engine {
         let entry = self.audit(AuditEvent::SetupAbandoned, &row.credential, String::new());
         let id = row.id;
         self.store.call(move |store| store.delete_authorizations(id, &entry)).await?;
+        self.listeners.close(id).await;
         Ok(Outcome::Credential(Box::new(self.reload(id).await?.credential)))
     }
 
@@ -130,7 +194,7 @@ impl Engine {
         let key = self.key().await?;
         live.into_iter()
             .map(|kept| {
-                let pending = key.sealer().open_authorization(kept.id, &kept.sealed)?;
+                let pending = key.sealer().open_authorization(kept.id, kept.flow, &kept.sealed)?;
                 Ok((kept, pending))
             })
             .collect()
@@ -156,18 +220,15 @@ fn started(
     })
 }
 
-/// The flow asked for, if it is built and the app allows it; else the first that fits.
-fn choose_flow(asked: Option<Flow>, app: &App) -> Result<Flow, Error> {
-    // An app of the device flow alone has no other first way.
-    let only_device = !app.allows(Flow::Paste) && app.allows(Flow::Device);
-    let flow = asked.unwrap_or(if only_device { Flow::Device } else { Flow::Paste });
+/// The flow, if it is built and the app allows it.
+fn choose_flow(flow: Flow, app: &App) -> Result<Flow, Error> {
     if flow == Flow::Device && !app.allows(flow) {
         return Err(device_is_off(app));
     }
-    if !matches!(flow, Flow::Paste | Flow::Device) {
+    if !matches!(flow, Flow::Paste | Flow::Loopback | Flow::Device) {
         return Err(Invalid::input(
             format!("this version does not set up tokens by {flow}"),
-            "use --flow paste: sign in anywhere and paste the address that the browser ends at",
+            "use --flow paste or loopback: sign in anywhere; the address that the browser ends at is pasted, or comes back by itself",
         )
         .into());
     }

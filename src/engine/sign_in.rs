@@ -41,17 +41,25 @@ impl Engine {
         let row = self.select(&request.selection, PlainName::InUse).await?;
         refuse_held(&row.credential.address, row.credential.held.as_ref())?;
         let pending = self.pending_authorizations(&row).await?;
-        let (attempt, code) = match_attempt(&row, pending, &request.pasted.0)?;
+        let (authorization, attempt, code) = match_attempt(&row, pending, &request.pasted.0)?;
         let (engine, reporter) = (Arc::clone(self), reporter.clone());
         let sign_in = tokio::spawn(async move {
             let _lock = engine.lock(row.id, &reporter).await?;
             let row = engine.reload(row.id).await?;
             refuse_held(&row.credential.address, row.credential.held.as_ref())?;
             engine.refuse_copy(&row).await?;
-            engine.sign_in(&row, &attempt, &code, &reporter).await
+            // Of a paste and a redirect at once, the first spent its code.
+            if !engine.is_pending(row.id, authorization).await? {
+                return Err(Error::Setup(SetupNeed::NothingPending(row.credential.address)));
+            }
+            engine.listeners.completing(row.id);
+            let signed_in = engine.sign_in(&row, &attempt, &code, &reporter).await;
+            let result = signed_in.map(|receipt| Outcome::SetupCompleted(Box::new(receipt)));
+            engine.listeners.completed(row.id, &result);
+            result
         });
         match sign_in.await {
-            Ok(result) => result.map(|receipt| Outcome::SetupCompleted(Box::new(receipt))),
+            Ok(result) => result,
             Err(ended) => std::panic::resume_unwind(ended.into_panic()),
         }
     }
@@ -319,16 +327,16 @@ fn match_attempt(
     row: &CredentialRow,
     pending: Vec<(AuthorizationRow, PendingAuthorization)>,
     pasted: &SecretString,
-) -> Result<(PendingAuthorization, SecretString), Error> {
+) -> Result<(RecordId, PendingAuthorization, SecretString), Error> {
     let mut first_refusal = None;
-    for (_, attempt) in pending {
+    for (kept, attempt) in pending {
         let expected = ExpectedRedirect {
             state: &attempt.state,
             redirect_uri: &attempt.redirect_uri,
             login_host: attempt.login_url.host(),
         };
         match read_redirect(pasted.expose_secret(), &expected) {
-            Ok(code) => return Ok((attempt, code.0)),
+            Ok(code) => return Ok((kept.id, attempt, code.0)),
             Err(RedirectError::Refused(fault)) => {
                 return Err(fault.of_request(&attempt.url).into());
             }

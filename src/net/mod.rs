@@ -9,8 +9,10 @@ mod answer;
 mod client;
 mod connection;
 mod failure;
+mod loopback;
 mod proxy;
 mod resolve;
 mod tls;
 
 pub(crate) use client::{ClientError, DEFAULT_CONNECT_TIMEOUT, HttpClient, Settings};
+pub(crate) use loopback::{Attempt, Judgement, LoopbackListener};

@@ -136,6 +136,13 @@ pub(crate) fn read_redirect(
     shorter.find_map(|text| read_words(text, expected).ok()).map_or(whole, Ok)
 }
 
+/// Whether an address that a browser was sent to carries the `state` of this attempt, and no other.
+pub(crate) fn is_of_attempt(address: &str, state: &SecretString) -> bool {
+    let parameters = Parameters::read(address);
+    !parameters.contradict("state")
+        && parameters.get("state").is_some_and(|answered| is_expected(&answered, state))
+}
+
 fn read_words(
     pasted: &str,
     expected: &ExpectedRedirect<'_>,

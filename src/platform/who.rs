@@ -53,14 +53,8 @@ impl Who {
     /// Inside tmux, takes the SSH client of the session that is attached now. It runs `tmux`, a
     /// few milliseconds; where that fails, the record stays as it is.
     pub(crate) fn ask_tmux(&mut self) {
-        if std::env::var_os("TMUX").is_none() {
-            return;
-        }
-        let answer = Command::new("tmux").args(["show-environment", "SSH_CONNECTION"]).output();
-        let Ok(answer) = answer else { return };
-        let line = String::from_utf8_lossy(&answer.stdout).into_owned();
-        if let Some(connection) = line.trim().strip_prefix("SSH_CONNECTION=") {
-            self.ssh_client = client_address(connection);
+        if let Some(connection) = tmux_connection() {
+            self.ssh_client = client_address(&connection);
         }
     }
 }
@@ -82,6 +76,14 @@ impl UserNames {
         let words = [Some(user), program, who.ssh_client.as_deref()];
         words.into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
+}
+
+/// Inside tmux, `SSH_CONNECTION` of the session that is attached now.
+pub(super) fn tmux_connection() -> Option<String> {
+    std::env::var_os("TMUX")?;
+    let answer = Command::new("tmux").args(["show-environment", "SSH_CONNECTION"]).output().ok()?;
+    let line = String::from_utf8_lossy(&answer.stdout).into_owned();
+    line.trim().strip_prefix("SSH_CONNECTION=").map(str::to_owned)
 }
 
 /// The client's address out of `CLIENT PORT SERVER PORT`.

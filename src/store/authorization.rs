@@ -1,5 +1,7 @@
 //! Pending set-ups: sealed, and older than the session that began them if need be.
 
+use rusqlite::OptionalExtension;
+
 use super::audit::append;
 use super::credential::flow;
 use super::{Error, RecordId, Store};
@@ -51,6 +53,22 @@ impl Store {
             )?;
             append(transaction, entry)
         })
+    }
+
+    /// The way in which tokens of an app were last set up by a person, or are being set up.
+    pub(crate) fn last_flow(&self, app: &str) -> Result<Option<Flow>, Error> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT flow FROM (
+                 SELECT one.flow AS flow, one.started_at AS at, credential.app AS app
+                 FROM authorization AS one JOIN credential ON credential.id = one.credential_id
+                 UNION ALL
+                 SELECT one.flow, one.signed_in_at, credential.app
+                 FROM token_set AS one JOIN credential ON credential.id = one.credential_id)
+             WHERE app = ?1 COLLATE NOCASE AND flow IN ('paste', 'loopback')
+             ORDER BY at DESC LIMIT 1",
+        )?;
+        let word = statement.query_row([app], |row| row.get::<_, String>(0)).optional()?;
+        word.map(|word| flow(&word)).transpose()
     }
 
     /// The pending set-ups of a credential, newest first.

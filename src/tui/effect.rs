@@ -31,6 +31,8 @@ pub(crate) enum Effect {
         /// Who has to sign in.
         user_id: UserId,
     },
+    /// Look how the person came to this machine, for the port forward.
+    LookForSession,
     /// Leave with this exit code (product.md, exit codes).
     Quit(u8),
     /// The terminal is gone: leave with this code and write nothing more to it.

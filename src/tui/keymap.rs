@@ -170,6 +170,10 @@ pub(crate) enum SetupIntent {
     Image,
     /// Type into the field by hand.
     Type,
+    /// The forward line and the tunnel check: the answer comes back by itself.
+    Forward,
+    /// Another way to set tokens up.
+    Ways,
     /// Demo only: let the simulated person sign in.
     Person,
     /// A fresh address.
@@ -187,6 +191,8 @@ pub(crate) fn setup(key: Key) -> Option<SetupIntent> {
         Key::Char('v') => SetupIntent::Plain,
         Key::Char('i') => SetupIntent::Image,
         Key::Enter | Key::Tab => SetupIntent::Type,
+        Key::Char('f') => SetupIntent::Forward,
+        Key::Char('w') => SetupIntent::Ways,
         Key::Char('p') => SetupIntent::Person,
         Key::Char('s') => SetupIntent::Again,
         Key::Char('X') => SetupIntent::GiveUp,
@@ -252,9 +258,10 @@ pub(crate) fn reading(key: Key) -> Option<ReadIntent> {
 }
 
 /// All keys of the list with their meaning, as the help shows them.
-pub(crate) const HELP: [(&str, &str); 32] = [
+pub(crate) const HELP: [(&str, &str); 33] = [
     ("n", "new OAuth credentials"),
     ("s", "set up OAuth tokens, or see a pending set-up again"),
+    ("in set-up", "f the answer comes back by itself (ssh -L); w another way in; or just paste"),
     ("t", "test access of the selected credential"),
     ("T", "test access of all marked, or of all shown"),
     ("R", "rotate: by a refresh, or by a sign-in; the old token works until then"),

@@ -3,6 +3,7 @@
 //! A message carries neither a sender nor a future; the time at which it happened goes into
 //! [`crate::tui::model::Model::update`] beside it. Only the loop and the model name this module.
 
+use crate::domain::loopback::SshSession;
 use crate::engine;
 use crate::engine::sensitive::Sensitive;
 use crate::tui::input::Key;
@@ -59,4 +60,6 @@ pub(crate) enum Message {
     Signal(Signal),
     /// Demo only: where the simulated person's browser ended, or why it did not.
     Person(Result<Sensitive, String>),
+    /// How the person came to this machine.
+    Session(SshSession),
 }

@@ -154,6 +154,7 @@ impl<P: Port> Loop<P> {
                     self.retake()?;
                 }
                 Effect::PlayPerson { url, user_id } => self.play(url, user_id),
+                Effect::LookForSession => self.look_for_session(),
                 Effect::Quit(code) => {
                     self.give_back().await;
                     return Ok(Some(code));
@@ -198,6 +199,14 @@ impl<P: Port> Loop<P> {
         tokio::spawn(async move {
             // A loop that has ended needs no answer.
             let _ = tell.send(Message::Person(signed_in.await)).await;
+        });
+    }
+
+    fn look_for_session(&self) {
+        let tell = self.tell.clone();
+        // It may ask tmux, which takes a moment.
+        tokio::task::spawn_blocking(move || {
+            let _ = tell.blocking_send(Message::Session(crate::platform::ssh::session()));
         });
     }
 

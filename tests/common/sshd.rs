@@ -23,7 +23,8 @@ fn found(name: &str) -> PathBuf {
 /// An SSH server on loopback that lets one key in; ended when dropped.
 pub struct Server {
     child: Child,
-    port: u16,
+    /// Where it listens.
+    pub port: u16,
     folder: tempfile::TempDir,
 }
 

@@ -8,6 +8,7 @@ mod common;
 mod console;
 mod copies;
 mod job;
+mod loopback;
 mod picture;
 mod ssh;
 #[path = "../common/sshd.rs"]

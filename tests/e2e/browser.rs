@@ -31,7 +31,7 @@ const FLAGS: [&str; 9] = [
 ];
 
 /// A browser of its own with an empty profile; ended when it is dropped.
-struct Browser {
+pub struct Browser {
     runtime: Runtime,
     client: Client,
     driver: Child,
@@ -40,7 +40,12 @@ struct Browser {
 
 impl Browser {
     /// Starts one; `None` where it is not installed.
-    fn start() -> Option<Self> {
+    pub fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    /// The same with more flags.
+    pub fn start_with(more: &[&str]) -> Option<Self> {
         if !installed(&["chromium", "chromedriver"], "sign-ins in Chromium") {
             return None;
         }
@@ -67,6 +72,7 @@ impl Browser {
         // What it says later has to go somewhere.
         std::thread::spawn(move || words.for_each(drop));
         let mut flags: Vec<String> = FLAGS.map(str::to_owned).to_vec();
+        flags.extend(more.iter().map(|flag| (*flag).to_owned()));
         flags.push(format!("--user-data-dir={}", profile.path().join("profile").display()));
         let options = json!({ "goog:chromeOptions": { "args": flags } });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -90,12 +96,12 @@ impl Browser {
     }
 
     /// Opens an address.
-    fn open(&self, url: &str) {
+    pub fn open(&self, url: &str) {
         self.with(async |client| client.goto(url.trim()).await);
     }
 
     /// The element with this ID, as soon as there is one.
-    fn press(&self, id: &str) {
+    pub fn press(&self, id: &str) {
         self.with(async |client| {
             let button = client.wait().at_most(DEADLINE).for_element(Locator::Id(id)).await?;
             button.click().await
@@ -103,7 +109,7 @@ impl Browser {
     }
 
     /// Fills in the login page and sends it.
-    fn log_in(&self, username: &str, password: &str) {
+    pub fn log_in(&self, username: &str, password: &str) {
         self.with(async |client| {
             let field =
                 client.wait().at_most(DEADLINE).for_element(Locator::Id("username")).await?;
@@ -115,7 +121,7 @@ impl Browser {
     }
 
     /// Waits until the page says this: a form that was sent is answered some time later.
-    fn says(&self, text: &str) {
+    pub fn says(&self, text: &str) {
         let mut last = String::new();
         let found = self.runtime.block_on(async {
             timeout(DEADLINE, async {
@@ -153,7 +159,7 @@ impl Drop for Browser {
     }
 }
 
-fn password(simulator: &Simulator, username: &str) -> String {
+pub fn password(simulator: &Simulator, username: &str) -> String {
     simulator.user(username)["password"].as_str().unwrap().to_owned()
 }
 

@@ -21,7 +21,11 @@ mod canary;
 mod device;
 mod drain;
 mod hold;
+mod loopback;
 mod rotate;
+#[path = "../common/sshd.rs"]
+#[expect(dead_code, reason = "the other test crates use the rest")]
+mod sshd;
 mod terminal;
 
 use std::path::Path;

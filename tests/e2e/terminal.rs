@@ -26,7 +26,7 @@ pub struct Terminal {
     /// Its output ends when this is dropped.
     _master: Box<dyn MasterPty + Send>,
     keyboard: Box<dyn Write + Send>,
-    child: Box<dyn Child + Send + Sync>,
+    pub child: Box<dyn Child + Send + Sync>,
     /// The terminal itself, to look at its modes; while it is open, the output has no end.
     tty: Option<File>,
     reader: Option<JoinHandle<()>>,
@@ -37,7 +37,7 @@ pub struct Terminal {
 
 impl Terminal {
     /// Starts a program with the size of the terminal in rows and columns.
-    fn start(command: &Command, rows: u16, cols: u16) -> Self {
+    pub fn start(command: &Command, rows: u16, cols: u16) -> Self {
         let size = PtySize { rows, cols, ..PtySize::default() };
         let pair = native_pty_system().openpty(size).unwrap();
         let tty = pair.master.tty_name().unwrap();
@@ -95,7 +95,7 @@ impl Terminal {
     }
 
     /// All output, as it came.
-    fn raw(&self) -> String {
+    pub fn raw(&self) -> String {
         String::from_utf8_lossy(&self.output.lock().unwrap().0).into_owned()
     }
 
@@ -110,15 +110,15 @@ impl Terminal {
     }
 
     /// Answers a prompt that has come so many times.
-    fn answer(&mut self, prompt: &str, times: usize, answer: &str) {
+    pub fn answer(&mut self, prompt: &str, times: usize, answer: &str) {
         self.wait_for(prompt, times);
         self.press(answer);
         self.press(ENTER);
     }
 
     /// The authorization URL, when it is on the screen.
-    fn url(&self) -> String {
-        self.wait_for("Paste it here", 1);
+    pub fn url(&self) -> String {
+        self.wait_for("aste it here", 1);
         let screen = self.screen();
         let url = screen.lines().find(|line| line.contains("/services/oauth2/authorize?"));
         url.unwrap_or_else(|| panic!("no address: {screen}")).trim().to_owned()

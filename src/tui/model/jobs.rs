@@ -111,6 +111,17 @@ impl Jobs {
         u64::try_from(waiting.len()).unwrap_or(u64::MAX)
     }
 
+    /// The job that completes the set-up of a credential.
+    pub(crate) fn completing(&self, address: &Address) -> Option<JobId> {
+        let completes = |job: &&JobId| {
+            matches!(
+                self.running.get(job),
+                Some(Job { operation: Operation::CompleteSetup(_), .. })
+            )
+        };
+        self.busy.get(address).filter(completes).copied()
+    }
+
     /// The job that asks exactly this.
     pub(crate) fn asking(&self, operation: &Operation) -> Option<JobId> {
         self.running.iter().find(|(_, job)| job.operation == *operation).map(|(job, _)| *job)
@@ -126,6 +137,7 @@ pub(crate) fn address_of(operation: &Operation) -> Option<Address> {
         | Operation::ShowSetup(selection)
         | Operation::AwaitApproval(selection)
         | Operation::AbandonSetup(selection)
+        | Operation::AwaitRedirect(selection)
         | Operation::Test(selection) => selection,
         Operation::Reset(request) => &request.selection,
         Operation::Delete(request) => &request.selection,
@@ -145,11 +157,12 @@ pub(crate) fn address_of(operation: &Operation) -> Option<Address> {
 /// The credential that an operation may change.
 fn changed_address(operation: &Operation) -> Option<Address> {
     match operation {
-        // Who waits for a person changes nothing until the person answers.
+        // Who waits for a person changes nothing until the person answers, and may paste meanwhile.
         Operation::Show(_)
         | Operation::History(_)
         | Operation::ShowSetup(_)
-        | Operation::AwaitApproval(_) => None,
+        | Operation::AwaitApproval(_)
+        | Operation::AwaitRedirect(_) => None,
         other => address_of(other),
     }
 }
@@ -162,6 +175,8 @@ pub(crate) fn doing(job: &Job) -> &'static str {
         Some(Progress::CheckingIdentity) => return "checking the account",
         Some(Progress::TestingAccess) => return "testing access",
         Some(Progress::Revoking) => return "revoking",
+        Some(Progress::Listening | Progress::TunnelSeen) => return "waiting for the sign-in",
+        Some(Progress::RedirectCame) => return "setting up",
         None => {}
     }
     match &job.operation {

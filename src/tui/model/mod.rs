@@ -14,6 +14,7 @@ pub(crate) mod form;
 pub(crate) mod geometry;
 mod intents;
 pub(crate) mod jobs;
+pub(crate) mod loopback;
 pub(crate) mod notice;
 mod outcome;
 pub(crate) mod palette;
@@ -235,6 +236,10 @@ impl Model {
             Message::Signal(Signal::Suspend) => self.suspend(),
             Message::Signal(signal) => vec![answer_signal(signal)],
             Message::Person(answer) => self.person(answer),
+            Message::Session(session) => {
+                self.session(&session);
+                Vec::new()
+            }
         };
         effects.extend(self.start_tests());
         if self.stop_later && !self.exchanges() {
@@ -288,7 +293,7 @@ impl Model {
         let Look { terminal, multiplexer, .. } = self.look;
         match self.screens.last() {
             Some(Screen::Setup(setup)) if terminal.links && multiplexer != Multiplexer::Screen => {
-                setup.started.as_ref().map(|started| started.url.as_str())
+                setup.address_shown()
             }
             _ => None,
         }
@@ -351,6 +356,11 @@ impl Model {
         match event {
             Event::Progress(progress) => {
                 let heard = self.jobs.note(job, progress).map(|job| job.operation.clone());
+                if let Some(waits @ Operation::AwaitRedirect(_)) = &heard
+                    && let Some(address) = jobs::address_of(waits)
+                {
+                    self.hear_redirect(&address, progress);
+                }
                 if let (Some(Operation::CompleteSetup(request)), Some(Screen::Setup(setup))) =
                     (heard, self.screens.last_mut())
                     && request.selection.target == setup.address.target()

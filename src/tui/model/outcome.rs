@@ -52,18 +52,16 @@ impl Model {
             }
             (_, Outcome::Key(report)) => return self.key_changed(operation, &report),
             (_, Outcome::AuthorizationStarted(started)) => {
-                if let Some(Screen::Setup(setup)) = self.screens.last_mut()
-                    && setup.address == started.address
-                {
-                    setup.begun(started.clone());
-                }
-                let mut effects = self.reload(operation);
+                let mut effects = self.begun(started.clone());
+                effects.extend(self.reload(operation));
                 effects.extend(self.await_approval(&started));
                 return effects;
             }
             (_, Outcome::SetupCompleted(receipt)) => {
                 self.set_up_completed(*receipt);
-                return self.reload(operation);
+                let mut effects = self.first_answer(operation);
+                effects.extend(self.reload(operation));
+                return effects;
             }
             (_, Outcome::Tested(report)) => {
                 self.tested(&report);
@@ -360,10 +358,7 @@ impl Model {
             // It is gone, or the list tells what is wrong.
             return self.ask(Operation::Index);
         }
-        // It was given up here, or goes on elsewhere: who did it knows.
-        if matches!(operation, Operation::AwaitApproval(_))
-            && matches!(failure.code.as_str(), "nothing_pending" | "still_pending")
-        {
+        if self.is_outrun(&operation, &failure) {
             return self.reload(&operation);
         }
         let told = self.told_on_screen(&operation, &failure);
@@ -378,7 +373,9 @@ impl Model {
         let mut effects = of_the_store.unwrap_or_default();
         effects.extend(match operation {
             Operation::Test(_) => self.reload_tested(&operation),
-            Operation::CompleteSetup(_) | Operation::AwaitApproval(_) => self.reload(&operation),
+            Operation::CompleteSetup(_)
+            | Operation::AwaitApproval(_)
+            | Operation::AwaitRedirect(_) => self.reload(&operation),
             Operation::Delete(_) => self.ask(Operation::Index),
             _ => Vec::new(),
         });
@@ -405,6 +402,11 @@ impl Model {
                     | Operation::CompleteSetup(_),
                     Screen::Setup(setup),
                 ) if Some(&setup.address) == address.as_ref() => setup.fail(failure),
+                (Operation::AwaitRedirect(_), Screen::Setup(setup))
+                    if Some(&setup.address) == address.as_ref() =>
+                {
+                    setup.redirect_failed(failure);
+                }
                 (Operation::OpenKey(_) | Operation::CreateKey(_), Screen::Key(dialog)) => {
                     dialog.fail(failure.message.clone());
                 }

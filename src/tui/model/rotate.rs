@@ -38,7 +38,8 @@ impl Model {
             report.how == RotationHow::SignIn && report.outcome == CheckOutcome::NeedsSetup;
         if needs_person && self.screens.is_empty() {
             self.say(Tone::Plain, format!("{address}: {}", report.message), "");
-            self.screens.push(Screen::Setup(Box::new(Setup::new(address.clone()))));
+            let setup = Setup { is_rotation: true, ..Setup::new(address.clone()) };
+            self.screens.push(Screen::Setup(Box::new(setup)));
             effects.extend(self.ask_with_key(Operation::BeginSetup(BeginSetup {
                 is_rotation: true,
                 ..BeginSetup::plain(Selection::exactly(address))

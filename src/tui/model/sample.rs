@@ -224,6 +224,12 @@ pub(crate) fn device(name: &str) -> AuthorizationStarted {
     }
 }
 
+/// The same whose answer comes back by itself.
+pub(crate) fn loopback(name: &str) -> AuthorizationStarted {
+    let redirect_uri = "http://localhost:1717/OauthRedirect".into();
+    AuthorizationStarted { flow: Flow::Loopback, redirect_uri, ..authorization(name) }
+}
+
 /// What was found out about the default app.
 pub(crate) fn app_report() -> AppReport {
     let finding = |good, message: &str, remedy: &str| AppFinding {

@@ -151,6 +151,7 @@ impl Model {
                 }
                 effects
             }
+            SetupWish::Listen => self.listen(),
             SetupWish::Copy(url) => self.copy_address(url),
             SetupWish::Image => self.show_qr_code(),
             SetupWish::Redraw => vec![Effect::Redraw],
@@ -256,7 +257,10 @@ impl Model {
             (Operation::BeginSetup(_) | Operation::ShowSetup(_), Some(Screen::Setup(_))) => {
                 self.screens.pop();
             }
-            (Operation::CompleteSetup(_), Some(Screen::Setup(setup))) => {
+            (
+                Operation::CompleteSetup(_) | Operation::AwaitRedirect(_),
+                Some(Screen::Setup(setup)),
+            ) => {
                 setup.stage = Stage::Waiting;
             }
             (Operation::AddApps(_) | Operation::EditApp(_), Some(Screen::AppForm(form))) => {

@@ -13,6 +13,7 @@ use crate::engine::{Failure, Operation};
 use crate::tui::input::Key;
 use crate::tui::keymap::{self, FormIntent, SetupIntent};
 use crate::tui::model::field::{SecretField, exposed};
+use crate::tui::model::loopback::Forward;
 
 /// After so long without an answer to a device flow a hint is shown.
 const HINT_AFTER: Duration = Duration::from_secs(60);
@@ -40,6 +41,8 @@ pub(crate) enum SetupView {
     Plain,
     /// The address as a QR code.
     QrCode,
+    /// The ways to set tokens up, and the one that the cursor is on.
+    Ways(usize),
 }
 
 /// The pane.
@@ -63,6 +66,10 @@ pub(crate) struct Setup {
     pub(crate) problem: Option<(String, String)>,
     /// Whether the address was sent to the clipboard.
     pub(crate) copied: bool,
+    /// Whether it rotates the token that lives.
+    pub(crate) is_rotation: bool,
+    /// Where the answer comes back by itself.
+    pub(crate) forward: Option<Forward>,
 }
 
 /// What the pane wants after a key or a paste.
@@ -76,6 +83,8 @@ pub(crate) enum SetupWish {
     GiveUp,
     /// Send this.
     Send(Operation),
+    /// Wait for the redirect.
+    Listen,
     /// Put the address on the clipboard.
     Copy(String),
     /// Show it as a QR code.
@@ -99,6 +108,8 @@ impl Setup {
             received: None,
             problem: None,
             copied: false,
+            is_rotation: false,
+            forward: None,
         }
     }
 
@@ -110,6 +121,7 @@ impl Setup {
     /// The engine began, or showed again.
     pub(crate) fn begun(&mut self, started: AuthorizationStarted) {
         self.stage = Stage::Waiting;
+        self.forward = Forward::of(&started);
         self.started = Some(started);
         self.problem = None;
     }
@@ -130,6 +142,14 @@ impl Setup {
         self.hint_at().is_some_and(|at| at <= now)
     }
 
+    /// The address that the screen shows.
+    pub(crate) fn address_shown(&self) -> Option<&str> {
+        match (&self.forward, self.view) {
+            (Some(forward), SetupView::Steps) => Some(&forward.short_link),
+            _ => self.started.as_ref().map(|started| started.url.as_str()),
+        }
+    }
+
     /// The engine refused.
     pub(crate) fn fail(&mut self, failure: &Failure) {
         if self.is_device() {
@@ -142,6 +162,9 @@ impl Setup {
 
     /// Answers a key; `demo` is whether there is a simulated person.
     pub(crate) fn key(&mut self, key: Key, demo: bool) -> SetupWish {
+        if let SetupView::Ways(at) = self.view {
+            return self.key_on_ways(key, at);
+        }
         if self.view != SetupView::Steps {
             return self.key_over_the_steps(key);
         }
@@ -153,7 +176,14 @@ impl Setup {
         match (keymap::setup(key), started) {
             (Some(SetupIntent::Leave), _) => SetupWish::Leave,
             (Some(SetupIntent::GiveUp), Some(_)) => SetupWish::GiveUp,
-            (Some(SetupIntent::Again), _) if !self.is_busy() => SetupWish::Send(self.begin()),
+            (Some(SetupIntent::Again), _) if !self.is_busy() => {
+                match self.started.as_ref().map(|started| started.flow) {
+                    Some(flow) => self.begin_by(flow),
+                    None => SetupWish::Send(self.begin()),
+                }
+            }
+            (Some(SetupIntent::Forward), _) if !self.is_busy() => self.forward(),
+            (Some(SetupIntent::Ways), _) if !self.is_busy() => self.choose_way(),
             (Some(SetupIntent::Type), Some(started)) if started.device.is_none() => {
                 self.typing = true;
                 SetupWish::Nothing
@@ -172,7 +202,7 @@ impl Setup {
     fn key_over_the_steps(&mut self, key: Key) -> SetupWish {
         let back = match self.view {
             SetupView::QrCode => Key::Char('i'),
-            SetupView::Plain | SetupView::Steps => Key::Char('v'),
+            SetupView::Plain | SetupView::Steps | SetupView::Ways(_) => Key::Char('v'),
         };
         match key {
             Key::Char('y') => self
@@ -244,11 +274,12 @@ impl Setup {
         self.problem = None;
         self.received = None;
         self.copied = false;
+        self.forward = None;
         begin_by(&self.address, flow)
     }
 }
 
-/// Begins a set-up in the app's first way.
+/// Begins a set-up in the way that its app was last set up.
 pub(crate) fn begin(address: &Address) -> Operation {
     begin_by(address, None)
 }

@@ -104,7 +104,14 @@ pub(crate) fn deny(model: &mut Model, failure: Failure) -> Vec<Effect> {
     model.update(Message::Engine { job, event: Box::new(Event::Done(Err(failure))) }, sample::NOW)
 }
 
-fn newest(model: &Model) -> (JobId, Operation) {
+/// The newest job that is no list tells a step.
+pub(crate) fn hear(model: &mut Model, progress: Progress) {
+    let (job, _) = newest(model);
+    let event = Box::new(Event::Progress(progress));
+    model.update(Message::Engine { job, event }, sample::NOW);
+}
+
+pub(crate) fn newest(model: &Model) -> (JobId, Operation) {
     let jobs = model.jobs.running().filter(|(_, job)| {
         !matches!(job.operation, Operation::Index | Operation::Show(_) | Operation::Owed)
     });
@@ -171,7 +178,7 @@ pub(crate) fn keys(model: &mut Model, typed: &str) -> Vec<Effect> {
     typed.chars().flat_map(|character| press(model, key(character))).collect()
 }
 
-pub(super) fn submitted(effects: &[Effect]) -> Vec<&Operation> {
+pub(crate) fn submitted(effects: &[Effect]) -> Vec<&Operation> {
     fn operation(effect: &Effect) -> Option<&Operation> {
         match effect {
             Effect::Submit { operation, .. } => Some(operation),

@@ -6,7 +6,7 @@ use crate::domain::name::Address;
 use crate::engine::outcome::Field;
 use crate::tui::model::dialog::{KeyTask, TypedTask};
 use crate::tui::model::form::Focus;
-use crate::tui::model::setup::{Setup, Stage};
+use crate::tui::model::setup::{Setup, SetupView, Stage};
 use crate::tui::model::{Model, Screen};
 use crate::tui::view::page::Page;
 
@@ -142,6 +142,9 @@ fn in_setup(model: &Model, setup: &Setup) -> Vec<Action> {
     if setup.typing {
         return vec![("Enter", "send"), ("Esc", "stop typing")];
     }
+    if matches!(setup.view, SetupView::Ways(_)) {
+        return vec![("Enter", "this way"), ("j k", "move"), ("Esc", "back")];
+    }
     match setup.stage {
         Stage::Waiting => {
             let mut actions = Vec::new();
@@ -153,11 +156,12 @@ fn in_setup(model: &Model, setup: &Setup) -> Vec<Action> {
             if model.look.demo {
                 actions.push(("p", "sign in (demo)"));
             }
-            actions.extend([("y", "copy"), ("v", "plain"), ("X", "give up"), ("i", "QR")]);
-            actions.extend([("Enter", "type it"), ("s", "again"), ("Esc", "leave it")]);
+            actions.extend([("y", "copy"), ("v", "plain"), ("X", "give up"), ("f", "forward")]);
+            actions.extend([("w", "other way"), ("i", "QR"), ("Enter", "type it"), ("s", "again")]);
+            actions.push(("Esc", "leave it"));
             actions
         }
-        Stage::Failed => vec![("s", "again"), ("Esc", "back")],
+        Stage::Failed => vec![("s", "again"), ("w", "other way"), ("Esc", "back")],
         Stage::Starting | Stage::Completing(_) => vec![("Esc", "leave, it goes on")],
     }
 }

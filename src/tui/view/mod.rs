@@ -57,7 +57,7 @@ fn draw(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<Position> {
         return dashboard::draw(model, buffer);
     };
     if let Screen::Setup(setup) = screen
-        && setup.view != SetupView::Steps
+        && matches!(setup.view, SetupView::Plain | SetupView::QrCode)
     {
         let mut page = Page::new(buffer, area, model.look);
         setup::draw_address_alone(&mut page, setup);

@@ -1,5 +1,7 @@
 //! The set-up pane, and the address alone.
 
+mod forward;
+
 use ratatui::layout::Position;
 
 use crate::domain::name::Environment;
@@ -13,6 +15,10 @@ use crate::tui::view::{device, qr_code, words};
 /// Draws the pane; answers the cursor of the field.
 pub(super) fn draw(model: &Model, setup: &Setup, page: &mut Page<'_>) -> Option<Position> {
     draw_title(model, setup, page);
+    if let SetupView::Ways(at) = setup.view {
+        forward::draw_ways(setup, at, page);
+        return None;
+    }
     match (&setup.stage, &setup.started) {
         (Stage::Starting, _) => {
             page.text(1, "making the address to sign in at", page.theme.plain());
@@ -29,7 +35,10 @@ pub(super) fn draw(model: &Model, setup: &Setup, page: &mut Page<'_>) -> Option<
             None
         }
         (stage, Some(started)) => {
-            draw_address(model, setup, started, page);
+            match &setup.forward {
+                Some(forward) => forward::draw(setup, started, forward, page),
+                None => draw_address(model, setup, started, page),
+            }
             let cursor = draw_field(setup, *stage, page);
             draw_problem(setup, page);
             if setup.is_expired(model.now) {
@@ -160,7 +169,9 @@ fn draw_field(setup: &Setup, stage: Stage, page: &mut Page<'_>) -> Option<Positi
 
 fn step_in_words(progress: Option<Progress>) -> &'static str {
     match progress {
-        None => "reading it",
+        None | Some(Progress::Listening | Progress::TunnelSeen | Progress::RedirectCame) => {
+            "reading it"
+        }
         Some(Progress::Waiting) => "waiting for another orgkey that works on this credential",
         Some(Progress::Exchanging) => "exchanging the code for tokens",
         Some(Progress::CheckingIdentity) => "checking that it is the account saved here",
@@ -183,7 +194,7 @@ pub(super) fn draw_address_alone(page: &mut Page<'_>, setup: &Setup) {
     let url = setup.started.as_ref().map(|started| started.url.as_str()).unwrap_or_default();
     match setup.view {
         SetupView::QrCode => qr_code::draw(url, "y copy, v plain, i back", page),
-        SetupView::Plain | SetupView::Steps => draw_plain(url, page),
+        SetupView::Plain | SetupView::Steps | SetupView::Ways(_) => draw_plain(url, page),
     }
 }
 

@@ -5,13 +5,14 @@ use std::fmt::Write as _;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
-use crate::engine::outcome::{FailureDetail, Field};
+use crate::domain::loopback::SshSession;
+use crate::engine::outcome::{FailureDetail, Field, Progress};
 use crate::engine::sensitive::Sensitive;
 use crate::engine::{Event, Operation, Outcome};
 use crate::tui::input::Key;
 use crate::tui::message::Message;
 use crate::tui::model::tests::{
-    answer, begun, deny, failure, in_setup, keys, loaded, loaded_as, press, sized, started,
+    answer, begun, deny, failure, hear, in_setup, keys, loaded, loaded_as, press, sized, started,
     wrong_account,
 };
 use crate::tui::model::{Look, Model, sample};
@@ -220,6 +221,33 @@ fn the_set_up_pane_of_a_device_flow() {
     let words = ("acme.my.salesforce.com reports that access was denied", "start it again");
     deny(&mut model, failure(words.0, words.1, FailureDetail::None));
     snapshot("device_refused", &model);
+}
+
+#[test]
+fn the_set_up_pane_whose_answer_comes_back_by_itself() {
+    let mut model = in_setup();
+    keys(&mut model, "w");
+    snapshot("setup_ways", &model);
+    keys(&mut model, "2");
+    answer(&mut model, |_| Outcome::AuthorizationStarted(sample::loopback("acme")));
+    let session = SshSession::new(Some("ana"), Some("192.0.2.7 5000 198.51.100.1 2222"), "jump1");
+    model.update(Message::Session(session), sample::NOW);
+    hear(&mut model, Progress::Listening);
+    snapshot("setup_forward", &model);
+    hear(&mut model, Progress::TunnelSeen);
+    snapshot("setup_tunnel", &model);
+    hear(&mut model, Progress::RedirectCame);
+    hear(&mut model, Progress::Exchanging);
+    snapshot("setup_redirected", &model);
+    deny(
+        &mut model,
+        failure(
+            "Salesforce refused the sign-in: access_denied",
+            "sign in again and press Allow",
+            FailureDetail::None,
+        ),
+    );
+    snapshot("setup_redirect_refused", &model);
 }
 
 #[test]

@@ -1,0 +1,185 @@
+//! `setup --flow loopback`: the answer comes back by itself, or is pasted; the first of both wins.
+
+use crate::domain::loopback::{LoopbackRedirect, SshSession};
+use crate::engine::outcome::{AuthorizationStarted, Progress};
+use crate::engine::{Event, Failure, Operation, Outcome, Selection, exit};
+use crate::platform::ssh;
+use crate::platform::terminal::FormerModes;
+
+use super::context::{Context, hidden};
+use super::output::{Done, Ended};
+use super::setup::{finish, is_about_the_paste, report_outcome, who_signs_in};
+use super::usage_failure;
+
+/// Whether a listener would outlive this command: only an agent's does.
+pub(super) async fn refuse_without_agent(context: &Context) -> Done {
+    if context.route.agent().await.is_some() {
+        return Ok(());
+    }
+    Err(usage_failure(
+        "with --start nothing of this program is left to listen, and no agent is here to do it",
+        "run orgkey unlock first, which starts an agent; or use --flow paste, or setup without --start on a terminal",
+    )
+    .into())
+}
+
+/// Leaves the waiting to the agent.
+pub(super) async fn leave_listening(started: &AuthorizationStarted, context: &Context) -> Done {
+    let selection = Selection::exactly(&started.address);
+    let mut events = context.route.submit(Operation::AwaitRedirect(selection));
+    while let Some(event) = events.recv().await {
+        match event {
+            Event::Progress(Progress::Listening) => break,
+            Event::Done(Err(failure)) => return Err(failure.into()),
+            _ => {}
+        }
+    }
+    if context.engine.is_listening() {
+        // The agent could not begin it, so it was begun here, where it ends with us.
+        context.output.say("note: nothing listens once this ends; paste the answer with --finish");
+    }
+    Ok(())
+}
+
+/// The ways through: the forward, the short link.
+pub(super) fn introduce(started: &AuthorizationStarted, context: &Context) {
+    let Some(redirect) = LoopbackRedirect::parse(&started.redirect_uri) else { return };
+    for line in way_in_words(&redirect, &ssh::session()) {
+        context.output.say(&line);
+    }
+}
+
+fn way_in_words(redirect: &LoopbackRedirect, session: &SshSession) -> Vec<String> {
+    let port = redirect.port;
+    let whence = if session.is_remote() {
+        "On the machine that your browser runs on (adjust it where you have an alias or a jump):"
+    } else {
+        "A browser on this machine needs nothing more. On another machine, with your own names:"
+    };
+    vec![
+        whence.to_owned(),
+        format!("  {}", session.forward_line(port)),
+        "or in an SSH session that is open here: Enter, ~C, then".to_owned(),
+        format!("  {}", SshSession::escape_line(port)),
+        format!("Short link, through it:  {}", redirect.short_link()),
+    ]
+}
+
+/// Shows the URL and the way back, and waits for the redirect and for a paste.
+pub(super) async fn converse(
+    started: &AuthorizationStarted,
+    reason: Option<String>,
+    context: &Context,
+) -> Done {
+    context.output.say(&who_signs_in(started));
+    context.output.say("");
+    context.output.text(&started.url)?;
+    context.output.say("");
+    introduce(started, context);
+    let modes = FormerModes::of_now();
+    let waiting = wait(started, context);
+    tokio::pin!(waiting);
+    let mut listens = true;
+    loop {
+        let pasted = hidden("Waiting. Or paste it here (it is not shown), then Enter: ");
+        tokio::pin!(pasted);
+        let pasted = loop {
+            tokio::select! {
+                biased;
+                ended = &mut waiting, if listens => match ended {
+                    // The port is closed; what is pasted is still good.
+                    Err(failure) if is_about_listening(&failure) => {
+                        listens = false;
+                        context.output.say("");
+                        context.output.failure(&failure);
+                    }
+                    ended => {
+                        modes.give_back();
+                        context.output.say("");
+                        return report_outcome(ended?, context);
+                    }
+                },
+                pasted = &mut pasted => break pasted,
+            }
+        };
+        let pasted = match pasted {
+            Ok(pasted) => pasted,
+            Err(ended) => {
+                let address = &started.address;
+                context
+                    .output
+                    .say(&format!("the sign-in stays pending: orgkey setup {address} --finish -"));
+                return Err(ended);
+            }
+        };
+        let selection = Selection::exactly(&started.address);
+        match finish(selection, pasted, reason.clone(), context).await {
+            Err(Ended::Failure(failure)) if is_about_the_paste(&failure) => {
+                context.output.failure(&failure);
+            }
+            // The redirect was faster.
+            Err(Ended::Failure(failure)) if listens && failure.code == "nothing_pending" => {
+                return report_outcome(waiting.await?, context);
+            }
+            done => return done,
+        }
+    }
+}
+
+async fn wait(started: &AuthorizationStarted, context: &Context) -> Result<Outcome, Failure> {
+    let selection = Selection::exactly(&started.address);
+    let mut events = context.route.submit(Operation::AwaitRedirect(selection));
+    while let Some(event) = events.recv().await {
+        match event {
+            Event::Progress(Progress::Listening) => {
+                context.output.say(&format!("Listening for {}", started.redirect_uri));
+            }
+            Event::Progress(Progress::TunnelSeen) => {
+                context.output.say("\r\n+ the tunnel works");
+            }
+            Event::Progress(Progress::RedirectCame) => {
+                context.output.say("\r\nthe answer came back by itself");
+            }
+            Event::Note(note) => context.output.say(&format!("note: {note}")),
+            Event::Alarm(alarm) => context.output.alarm(&alarm),
+            Event::Progress(_) | Event::FirstRows(_) => {}
+            Event::Done(result) => return result,
+        }
+    }
+    Err(Failure {
+        code: "listening_ended".into(),
+        message: "the agent that listened has ended".into(),
+        remedy: "paste the address that the browser ends at".into(),
+        exit_code: exit::INVALID,
+        detail: crate::engine::outcome::FailureDetail::None,
+    })
+}
+
+fn is_about_listening(failure: &Failure) -> bool {
+    matches!(
+        failure.code.as_str(),
+        "listening_over" | "listening_ended" | "port_taken" | "port_refused" | "not_loopback"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_is_told_for_a_session_through_ssh_and_for_one_on_the_spot() {
+        let redirect = LoopbackRedirect::parse("http://localhost:1717/OauthRedirect").unwrap();
+        let session =
+            SshSession::new(Some("ana"), Some("192.0.2.7 5000 198.51.100.1 2222"), "jump1");
+        let words = way_in_words(&redirect, &session).join("\n");
+        assert!(
+            words.contains("\n  ssh -L 1717:localhost:1717 -p 2222 ana@198.51.100.1\n"),
+            "{words}"
+        );
+        assert!(words.contains("~C, then\n  -L 1717:localhost:1717\n"), "{words}");
+        assert!(words.ends_with("http://localhost:1717/go"), "{words}");
+        let here = SshSession::new(Some("ana"), None, "jump1");
+        let words = way_in_words(&redirect, &here).join("\n");
+        assert!(words.starts_with("A browser on this machine needs nothing more."), "{words}");
+    }
+}
