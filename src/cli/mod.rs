@@ -21,6 +21,7 @@ mod log;
 mod many;
 mod output;
 mod read;
+mod recipient;
 mod report;
 mod revoke;
 mod rotate;
