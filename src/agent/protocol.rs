@@ -90,5 +90,7 @@ pub(crate) fn is_for_agent(operation: &Operation) -> bool {
             | Operation::AddRecipient(_)
             | Operation::LockKey
             | Operation::Rotate(_)
+            | Operation::RotateKey(_)
+            | Operation::RemoveRecipient(_)
     )
 }

@@ -3,6 +3,7 @@
 
 mod audit;
 mod backup;
+mod key;
 mod many;
 mod report;
 mod revoke;
@@ -18,6 +19,7 @@ use crate::domain::time::parse_span;
 
 pub(crate) use audit::{Audit, AuditCheck};
 pub(crate) use backup::{Adopt, Backup, Move, Restore};
+pub(crate) use key::{Key, Recipient};
 pub(crate) use many::Many;
 pub(crate) use report::{Format, Report};
 pub(crate) use revoke::{Hold, Release, Revoke};
@@ -464,55 +466,6 @@ pub(crate) struct AppFields {
     /// Why, for the audit
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
-}
-
-/// `orgkey key`
-#[derive(Debug, Subcommand)]
-pub(crate) enum Key {
-    /// Make the sealing key; the passphrase is asked for twice
-    Init {
-        /// Protect the key by the file's mode alone, for unattended hosts
-        #[arg(long)]
-        no_passphrase: bool,
-        /// Also make a recovery identity, printed once, for the safe
-        #[arg(long)]
-        recovery: bool,
-        /// Why, for the audit
-        #[arg(long, value_name = "TEXT")]
-        reason: Option<String>,
-    },
-    /// Say how the sealing key is protected
-    Status,
-    /// Protect the sealing key by another passphrase; nothing has to be sealed anew
-    Passphrase {
-        /// Protect the key by the file's mode alone from now on
-        #[arg(long)]
-        no_passphrase: bool,
-        /// Why, for the audit
-        #[arg(long, value_name = "TEXT")]
-        reason: Option<String>,
-    },
-    /// List or add those who can open the sealing key
-    #[command(subcommand)]
-    Recipient(Recipient),
-}
-
-/// `orgkey key recipient`
-#[derive(Debug, Subcommand)]
-pub(crate) enum Recipient {
-    /// List them
-    List,
-    /// Let one more age identity open the key, e.g. a cron job's
-    Add {
-        /// Its public key, age1...
-        public_key: String,
-        /// Who or what it is
-        #[arg(long, value_name = "TEXT", default_value = "")]
-        label: String,
-        /// Why, for the audit
-        #[arg(long, value_name = "TEXT")]
-        reason: Option<String>,
-    },
 }
 
 fn target(text: &str) -> Result<Target, String> {

@@ -2,16 +2,17 @@
 
 use serde_json::json;
 
-use crate::engine::operation::{AddRecipient, CreateKey};
-use crate::engine::outcome::{KeyProtection, KeyReport};
+use crate::domain::time::UnixMillis;
+use crate::engine::operation::CreateKey;
+use crate::engine::outcome::{KeyFacts, KeyProtection, KeyReport};
 use crate::engine::sensitive::Sensitive;
 use crate::engine::{Error, Failure, Operation, Outcome};
 use crate::platform::terminal;
 
-use super::args::{Key, Recipient};
+use super::args::Key;
 use super::context::{Context, choose_passphrase};
 use super::output::{Done, Ended};
-use super::{unexpected, usage_failure};
+use super::{recipient, unexpected, usage_failure};
 
 /// Makes the key, or says how it is protected.
 pub(crate) async fn run(key: Key, context: &Context) -> Done {
@@ -20,7 +21,10 @@ pub(crate) async fn run(key: Key, context: &Context) -> Done {
             let Outcome::Key(report) = context.ask(Operation::KeyStatus).await? else {
                 return Err(unexpected());
             };
-            print(&report, context)
+            let Outcome::KeyFacts(facts) = context.ask(Operation::KeyFacts).await? else {
+                return Err(unexpected());
+            };
+            print_status(&report, &facts, context)
         }
         Key::Init { no_passphrase, recovery, reason } => {
             init(no_passphrase, recovery, reason, context).await
@@ -33,23 +37,9 @@ pub(crate) async fn run(key: Key, context: &Context) -> Done {
             };
             print(&report, context)
         }
-        Key::Recipient(Recipient::List) => recipients(Operation::Recipients, context).await,
-        Key::Recipient(Recipient::Add { public_key, label, reason }) => {
-            let request = AddRecipient { public_key, label, reason };
-            recipients(Operation::AddRecipient(request), context).await
-        }
+        Key::Rotate { reason } => recipient::rotate(reason, context).await,
+        Key::Recipient(which) => recipient::run(which, context).await,
     }
-}
-
-async fn recipients(operation: Operation, context: &Context) -> Done {
-    let Outcome::Recipients(all) = context.ask(operation).await? else {
-        return Err(unexpected());
-    };
-    if context.output.json {
-        return context.output.object(&json!({ "schema": 1, "recipients": all }));
-    }
-    all.iter()
-        .try_for_each(|one| context.output.text(&format!("{}  {}", one.public_key, one.label)))
 }
 
 /// A passphrase from the file that the environment names, or asked for twice; none for a bare key.
@@ -94,6 +84,57 @@ async fn init(
         return Err(unexpected());
     };
     print(&report, context)
+}
+
+/// Whether the key is open: here, or in an agent. What needs nobody to open it is open.
+fn is_open(report: &KeyReport, context: &Context) -> bool {
+    let unattended = match report.protection {
+        KeyProtection::Missing => false,
+        KeyProtection::Bare => true,
+        KeyProtection::Passphrase => context.engine.settings().opens_unattended(),
+    };
+    report.open || unattended
+}
+
+fn print_status(report: &KeyReport, facts: &KeyFacts, context: &Context) -> Done {
+    let (output, open) = (context.output, is_open(report, context));
+    let (until, rotated) = (report.open_until, facts.rotated_at);
+    if output.json {
+        return output.object(&json!({
+            "schema": 1,
+            "key": {
+                "protection": report.protection,
+                "recovery_identity": null,
+                "open": open,
+                "open_until": until.map(UnixMillis::rfc3339),
+                "id": facts.key_id,
+                "recipients": facts.recipients,
+                "rotated_at": rotated.map(UnixMillis::rfc3339),
+            },
+        }));
+    }
+    print(report, context)?;
+    if report.protection == KeyProtection::Missing {
+        return Ok(());
+    }
+    output.text(&match (open, until) {
+        (true, Some(until)) => format!("open: the agent holds it until {}", until.rfc3339()),
+        (true, None) if report.agent.is_some() && report.open => "open: the agent holds it".into(),
+        (true, None) => "open: it opens without a question".into(),
+        (false, _) => "locked: orgkey unlock opens it".into(),
+    })?;
+    let count = match facts.recipients {
+        Some(1) => "1 recipient".to_owned(),
+        Some(count) => format!("{count} recipients"),
+        None => "no store.age".to_owned(),
+    };
+    let id = facts
+        .key_id
+        .as_deref()
+        .map_or_else(|| "nothing sealed yet".to_owned(), |id| format!("data key {id}"));
+    let rotated =
+        rotated.map_or_else(|| "never".to_owned(), |rotated| format!("last {}", rotated.rfc3339()));
+    output.text(&format!("{count}; {id}, rotated: {rotated}"))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the recovery identity is shown once, at its making")]

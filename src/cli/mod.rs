@@ -22,6 +22,7 @@ mod loopback;
 mod many;
 mod output;
 mod read;
+mod recipient;
 mod report;
 mod revoke;
 mod rotate;

@@ -89,6 +89,10 @@ pub(crate) enum AuditEvent {
     KeyProtected,
     /// A refresh that was asked for brought another refresh token.
     Rotated,
+    /// A new data key seals from now on; its ID and those who can open it are told.
+    KeyRotated,
+    /// An age identity can't open the sealing key any more.
+    RecipientRemoved,
 }
 
 impl AuditEvent {
@@ -135,6 +139,8 @@ impl AuditEvent {
             Self::HandOutsLost => "hand_outs_lost",
             Self::KeyProtected => "key_protected",
             Self::Rotated => "rotated",
+            Self::KeyRotated => "key_rotated",
+            Self::RecipientRemoved => "recipient_removed",
         }
     }
 }

@@ -137,6 +137,9 @@ impl Engine {
             self.settings.locations.key_folder().to_owned(),
             content.note.store_key.clone().filter(|key| !key.is_empty()),
         );
+        if is_same {
+            self.learn_key_of_copy(path, key.as_deref()).await?;
+        }
         // The key first: a store whose key is missing is the worse half.
         let key_kept_as = run_blocking(move || install_key(&folder, key, is_same)).await?;
         let made_at = content.note.made_at.rfc3339();

@@ -35,6 +35,7 @@ use crate::domain::record::RecordId;
 use crate::domain::time::UnixMillis;
 use crate::engine::error::{Error, SetupNeed};
 use crate::engine::exchange::Exchanged;
+use crate::engine::key_use::KeyAccess;
 use crate::engine::operation::{BeginSetup, Selection};
 use crate::engine::outcome::{AuthorizationStarted, DeviceCode, Revocation, SetupReceipt};
 use crate::engine::promote::Candidate;
@@ -247,7 +248,7 @@ impl Engine {
     }
 
     async fn watch_device(
-        &self,
+        self: &Arc<Self>,
         begun: &CredentialRow,
         reporter: &Reporter,
     ) -> Result<SetupReceipt, Error> {
@@ -264,36 +265,41 @@ impl Engine {
                 return Err(still_pending());
             }
         };
-        let Some((_, pending)) = self.pending_device(&self.reload(id).await?).await? else {
-            return self.how_it_ended(id, since, reporter).await;
+        let engine = self.with_key_access(KeyAccess::Use, reporter).await?;
+        let Some((_, pending)) = engine.pending_device(&engine.reload(id).await?).await? else {
+            return engine.how_it_ended(id, since, reporter).await;
         };
+        drop(engine);
         let mut watch = Watch::new(pending.interval);
         loop {
-            if !self.pollers.rest_until(watch.due).await {
-                self.leave_polling(id, &watch, &pending.device_code).await?;
+            let rested = self.pollers.rest_until(watch.due).await;
+            // The key may be changed between two polls.
+            let engine = self.with_key_access(KeyAccess::Use, reporter).await?;
+            if !rested {
+                engine.leave_polling(id, &watch, &pending.device_code).await?;
                 return Err(still_pending());
             }
-            let lock = match self.lock(id, reporter).await {
+            let lock = match engine.lock(id, reporter).await {
                 Err(Error::Store(crate::store::Error::Busy { .. })) => continue,
                 lock => lock?,
             };
-            let step = self.poll(id, &mut watch, reporter).await;
+            let step = engine.poll(id, &mut watch, reporter).await;
             match step {
                 Ok(Step::Again) => {}
                 Ok(Step::Granted(row, candidate)) => {
-                    return self
+                    return engine
                         .complete_sign_in(&row, *candidate, pending.is_rotation, reporter)
                         .await;
                 }
                 Ok(Step::Gone) => {
                     drop(lock);
-                    self.leave_polling(id, &watch, &pending.device_code).await?;
-                    return self.how_it_ended(id, since, reporter).await;
+                    engine.leave_polling(id, &watch, &pending.device_code).await?;
+                    return engine.how_it_ended(id, since, reporter).await;
                 }
                 Err(error) => {
                     drop(lock);
                     if error.storage().is_none() {
-                        self.leave_polling(id, &watch, &pending.device_code).await?;
+                        engine.leave_polling(id, &watch, &pending.device_code).await?;
                     }
                     return Err(error);
                 }

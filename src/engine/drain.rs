@@ -8,6 +8,7 @@ use crate::domain::record::RecordId;
 use crate::domain::time::UnixMillis;
 use crate::domain::token::TokenRole;
 use crate::engine::error::Error;
+use crate::engine::key_use::KeyAccess;
 use crate::engine::keyring::OpenKey;
 use crate::engine::outcome::Revocation;
 use crate::engine::{Engine, Reporter, now};
@@ -107,10 +108,13 @@ impl Engine {
         }
     }
 
-    async fn revoke_all_due(&self) -> Result<(), Error> {
-        for credential in self.store.call(|store| store.due_drains(now())).await? {
-            self.revoke_due(credential, &Reporter(None)).await?;
+    async fn revoke_all_due(self: &Arc<Self>) -> Result<(), Error> {
+        // Not held while it sleeps: whoever changes the key would wait for that.
+        let engine = self.with_key_access(KeyAccess::Use, &Reporter(None)).await?;
+        for credential in engine.store.call(|store| store.due_drains(now())).await? {
+            engine.revoke_due(credential, &Reporter(None)).await?;
         }
+        drop(engine);
         // Somebody is at work on what is left.
         if !self.store.call(|store| store.due_drains(now())).await?.is_empty() {
             tokio::time::sleep(AFTER_FAILURE).await;

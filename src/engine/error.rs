@@ -139,6 +139,8 @@ pub(crate) enum Error {
     },
     /// The answer to a grant is safe in the inbox, but the store could not take it over.
     AnswerKept(store::Error),
+    /// There is a new data key, but the store could not take over what is sealed by it.
+    RekeyUnfinished(store::Error),
     /// Somebody else signed in.
     WrongAccount(Box<WrongAccount>),
     /// Nothing listens for a loopback redirect.
@@ -219,7 +221,7 @@ impl Error {
     /// What is wrong with the disk or the store, where that is why.
     pub(crate) fn storage(&self) -> Option<&store::Error> {
         match self {
-            Self::AnswerKept(error) => Some(error),
+            Self::AnswerKept(error) | Self::RekeyUnfinished(error) => Some(error),
             Self::Store(error) => match error {
                 store::Error::Full
                 | store::Error::ReadOnly
@@ -252,7 +254,9 @@ impl Error {
             ) => exit::LOCKED,
             Self::Vault(_) => exit::STORAGE,
             Self::Store(store::Error::Exists(_)) => exit::INVALID,
-            Self::Store(_) | Self::File(_) | Self::AnswerKept(_) => exit::STORAGE,
+            Self::Store(_) | Self::File(_) | Self::AnswerKept(_) | Self::RekeyUnfinished(_) => {
+                exit::STORAGE
+            }
             Self::Salesforce(fault) => exit_code_of(fault.outcome()),
             Self::Setup(_) => exit::NEEDS_SETUP,
             Self::Uncertain { .. } | Self::SignInLost { .. } => exit::UNCERTAIN,
@@ -273,6 +277,8 @@ impl Error {
             }
             Self::Refused(Refusal::StoreCopied { .. }) => "store_copied",
             Self::Refused(Refusal::StoreMoved { .. }) => "moved_elsewhere",
+            Self::Refused(Refusal::LastRecipient) => "last_recipient",
+            Self::Refused(Refusal::OwnRecipient(_)) => "own_recipient",
             Self::Invalid(_) => "invalid_input",
             Self::Key(KeyProtection::Missing) => "key_missing",
             Self::Key(KeyProtection::Passphrase | KeyProtection::Bare) => "locked",
@@ -292,6 +298,7 @@ impl Error {
             Self::AnswerKept(_) => "answer_kept",
             Self::Loopback(why) => why.code(),
             Self::Told(failure) => &failure.code,
+            Self::RekeyUnfinished(_) => "rekey_unfinished",
         }
     }
 
@@ -330,6 +337,9 @@ impl Error {
             }
             Self::AnswerKept(error) => {
                 format!("the new token is safe in the inbox, but not taken over yet: {error}")
+            }
+            Self::RekeyUnfinished(error) => {
+                format!("there is a new data key, but not every value is sealed by it yet: {error}")
             }
             Self::WrongAccount(wrong) => wrong_account_message(wrong),
             Self::Loopback(why) => why.message(),
@@ -372,13 +382,14 @@ impl Error {
             Self::SignInLost { address, .. } => format!(
                 "its code may be spent: sign in again with orgkey setup {address}; Salesforce may keep an approval that nobody holds, one of five for this user and app"
             ),
-            Self::AnswerKept(why) => {
-                let first = match why {
-                    store::Error::Full => "free some space".into(),
-                    other => other.remedy(),
-                };
-                format!("{first}; then do the same again: it is taken over, and Salesforce is not asked")
-            }
+            Self::AnswerKept(why) => format!(
+                "{}; then do the same again: it is taken over, and Salesforce is not asked",
+                mending(why)
+            ),
+            Self::RekeyUnfinished(why) => format!(
+                "{}; nothing is lost, both keys are kept: the next command that opens the key ends it",
+                mending(why)
+            ),
             Self::WrongAccount(wrong) => format!(
                 "sign out of Salesforce in that browser or use a private window, then orgkey setup {}; or correct the saved IDs with orgkey reset",
                 wrong.address
@@ -411,6 +422,7 @@ impl Error {
             | Self::Setup(_)
             | Self::Loopback(_)
             | Self::AnswerKept(_)
+            | Self::RekeyUnfinished(_)
             | Self::SignInLost { .. }
             | Self::Uncertain { .. } => FailureDetail::None,
         }
@@ -427,6 +439,14 @@ impl From<Error> for Failure {
             exit_code: error.exit_code(),
             detail: error.detail(),
         }
+    }
+}
+
+/// What mends the disk or the store, where something is to be done once more after it.
+fn mending(error: &store::Error) -> String {
+    match error {
+        store::Error::Full => "free some space".into(),
+        other => other.remedy(),
     }
 }
 

@@ -1,17 +1,20 @@
 //! Answers between Salesforce and the store: sealed into a slot as they come, and taken over later
 //! when the process that read them ended too soon.
 
+use std::sync::Arc;
+
 use crate::domain::http::Response;
 use crate::domain::record::RecordId;
 use crate::domain::token::{Generation, TokenRole};
 use crate::engine::error::Error;
+use crate::engine::key_use::KeyAccess;
 use crate::engine::keyring::{OpenKey, run_blocking};
 use crate::engine::seal::{AnswerPlace, TokenEndpoint};
 use crate::engine::{Engine, Reporter};
 use crate::platform::files::FileError;
 use crate::platform::inbox::{Inbox, Slot, Waiting};
 use crate::store::{self, IntentOperation};
-use crate::vault::data_key::SealPreparation;
+use crate::vault::data_key::{KeyId, SealPreparation, sealed_by};
 use crate::vault::error::Error as Vault;
 
 /// The form of what a slot holds: `version (1) | credential (16) | operation (1) | generation (8) |
@@ -142,6 +145,16 @@ impl Engine {
         Ok(())
     }
 
+    /// The IDs of other keys than `current` that answers in the inbox are sealed by. What is in the
+    /// store already is removed first.
+    pub(super) async fn keys_of_inbox(&self, current: KeyId) -> Result<Vec<KeyId>, Error> {
+        self.sweep_inbox().await?;
+        let inbox = self.inbox();
+        let waiting = run_blocking(move || Ok(inbox.waiting()?)).await?;
+        let sealed = waiting.iter().filter_map(|one| label(&one.content)?.1.into());
+        Ok(sealed.filter_map(sealed_by).filter(|id| *id != current).collect())
+    }
+
     fn inbox(&self) -> Inbox {
         let locations = &self.settings.locations;
         Inbox::new(locations.inbox_file(), locations.locks_folder())
@@ -235,11 +248,17 @@ impl Engine {
 
     /// Takes over what ended processes left, for every credential that has an open exchange and
     /// nobody at work on it. For what shows the state of credentials.
-    pub(super) async fn heal_all(&self) -> Result<(), Error> {
-        for credential in self.store.call(|store| store.open_exchanges()).await? {
+    pub(super) async fn heal_all(self: &Arc<Self>) -> Result<(), Error> {
+        let open = self.store.call(|store| store.open_exchanges()).await?;
+        if open.is_empty() {
+            return Ok(());
+        }
+        // Nothing is shown later because somebody changes the key: it waits for the next look.
+        let Some(engine) = self.try_key_access(KeyAccess::Use) else { return Ok(()) };
+        for credential in open {
             // Where the lock can't be had, as on a read-only file system, nothing can be healed.
-            if let Ok(Some(_lock)) = self.try_lock(credential) {
-                self.heal(credential, &Reporter(None)).await?;
+            if let Ok(Some(_lock)) = engine.try_lock(credential) {
+                engine.heal(credential, &Reporter(None)).await?;
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use secrecy::SecretString;
+use zeroize::Zeroizing;
 
 use crate::domain::audit::AuditEvent;
 use crate::engine::error::Error;
@@ -16,19 +17,23 @@ use crate::platform;
 use crate::vault::data_key::DataKey;
 use crate::vault::error::Error as Vault;
 use crate::vault::folder::STORE_KEY;
-use crate::vault::key_files::{Identity, KeyFiles, KeyState, Protection, Recipient};
+use crate::vault::key_files::{
+    Created, Identity, KeyFiles, KeyState, Protection, Recipient, StoreKey,
+};
 
 /// The key as it is held while it is open: with the identity that opened it, so that its
 /// protection can be changed.
 pub(super) struct HeldKey {
     key: DataKey,
     identity: Identity,
+    /// `store.age` as it was opened: when it is another one, the key may be, too.
+    sealed: Zeroizing<Vec<u8>>,
 }
 
 impl HeldKey {
     fn open(keys: &KeyFiles<PrivateFolder>, identity: Identity) -> Result<Self, Error> {
-        let (key, _) = keys.open(&identity)?;
-        Ok(Self { key, identity })
+        let StoreKey { key, sealed, .. } = keys.open(&identity)?;
+        Ok(Self { key, identity, sealed })
     }
 
     fn bare(keys: &KeyFiles<PrivateFolder>) -> Result<Self, Error> {
@@ -60,6 +65,16 @@ impl OpenKey {
     pub(super) fn sealer(&self) -> Sealer<'_> {
         Sealer { key: &self.held.key, store_id: self.store_id }
     }
+
+    /// The identity that opened it.
+    pub(super) fn identity(&self) -> &Identity {
+        &self.held.identity
+    }
+
+    /// Its public half.
+    pub(super) fn public_key(&self) -> String {
+        self.held.identity.public_key()
+    }
 }
 
 impl Engine {
@@ -68,12 +83,51 @@ impl Engine {
     pub(super) async fn key(&self) -> Result<OpenKey, Error> {
         let held = self.held_key().clone();
         let held = match held {
-            Some(held) => held,
+            Some(held) => self.of_now(held).await?,
             None => self.open_unattended().await?,
         };
         // Read at each use: a backup of another store may have been restored meanwhile.
         let store_id = self.store.call(|store| store.current_id()).await?;
         Ok(OpenKey { held, store_id })
+    }
+
+    /// The held key as `store.age` has it by now. Where that was replaced, it is opened anew with the
+    /// identity that is held: nobody is asked, and the key in use is never one that was dropped.
+    async fn of_now(&self, held: Arc<HeldKey>) -> Result<Arc<HeldKey>, Error> {
+        let (keys, before) = (self.keys.clone(), Arc::clone(&held));
+        let look = move || match keys.sealed()? {
+            // Deleted or damaged, it says nothing of the key; the one that is held goes on.
+            None => Ok(None),
+            Some(sealed) if *sealed == *before.sealed => Ok(None),
+            Some(_) => match HeldKey::open(&keys, before.identity.clone()) {
+                Err(Error::Vault(Vault::Damaged { .. })) => Ok(None),
+                opened => opened.map(Some),
+            },
+        };
+        match run_blocking(look).await {
+            Ok(None) => Ok(held),
+            Ok(Some(opened)) => Ok(self.replace_held(&held, opened)),
+            Err(error) => {
+                // This identity was removed: what it opened before is of no use here any more.
+                if matches!(error, Error::Vault(Vault::IdentityDoesNotFit)) {
+                    self.let_go(&held);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes over what the key was changed to; an identity that was removed holds nothing any more.
+    pub(super) async fn forget_changed_key(&self, open: &OpenKey) -> Result<(), Error> {
+        match self.of_now(Arc::clone(&open.held)).await {
+            Ok(_) | Err(Error::Vault(Vault::IdentityDoesNotFit)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the key that is held has former ones beside it.
+    pub(super) fn holds_former_key(&self) -> bool {
+        self.held_key().as_ref().is_some_and(|held| held.key.has_former())
     }
 
     /// The opened key; made now, where there is none and the environment names a passphrase file.
@@ -158,8 +212,9 @@ impl Engine {
             let entry = self.audit_of(AuditEvent::KeyCreated, "key".into(), detail, None);
             self.store.call(move |store| store.record(&entry)).await?;
         }
-        self.hold(HeldKey { key: created.key, identity: created.identity });
-        Ok(created.recovery_identity)
+        let Created { key, identity, sealed, recovery_identity, .. } = created;
+        self.hold(HeldKey { key, identity, sealed });
+        Ok(recovery_identity)
     }
 
     /// Opens the key with its passphrase.
@@ -199,8 +254,10 @@ impl Engine {
     /// Whom the key is encrypted to.
     pub(super) async fn recipients(&self) -> Result<Outcome, Error> {
         let (keys, open) = (self.keys.clone(), self.key().await?);
-        let list = move || Ok(keys.open(&open.held.identity)?.1);
+        let own = open.public_key();
+        let list = move || Ok(keys.open(&open.held.identity)?.recipients);
         let reports = run_blocking(list).await?.into_iter().map(|recipient| RecipientReport {
+            mine: recipient.public_key == own,
             public_key: recipient.public_key,
             label: recipient.label,
         });
@@ -245,21 +302,41 @@ impl Engine {
     }
 
     fn hold(&self, held: HeldKey) -> Arc<HeldKey> {
-        held.key.each_place(|bytes| {
-            if !platform::memory::keep_from_swap(bytes) {
-                tracing::warn!("the key's memory may be swapped out (ulimit -l)");
-            }
-        });
-        let held = Arc::new(held);
+        let held = kept_from_swap(held);
         *self.held_key() = Some(Arc::clone(&held));
         self.drains_changed();
         held
+    }
+
+    /// Holds a key in the place of `before`, unless that was forgotten meanwhile.
+    fn replace_held(&self, before: &Arc<HeldKey>, opened: HeldKey) -> Arc<HeldKey> {
+        let opened = kept_from_swap(opened);
+        if let Some(held) = self.held_key().as_mut().filter(|held| Arc::ptr_eq(held, before)) {
+            *held = Arc::clone(&opened);
+        }
+        opened
+    }
+
+    fn let_go(&self, held: &Arc<HeldKey>) {
+        let mut kept = self.held_key();
+        if kept.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, held)) {
+            *kept = None;
+        }
     }
 
     fn held_key(&self) -> MutexGuard<'_, Option<Arc<HeldKey>>> {
         // A panic elsewhere can't leave a half-written Option behind.
         self.key.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn kept_from_swap(held: HeldKey) -> Arc<HeldKey> {
+    held.key.each_place(|bytes| {
+        if !platform::memory::keep_from_swap(bytes) {
+            tracing::warn!("the key's memory may be swapped out (ulimit -l)");
+        }
+    });
+    Arc::new(held)
 }
 
 /// Runs what waits for the disk, or computes for long, beside the event loop.

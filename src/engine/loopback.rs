@@ -17,6 +17,7 @@ use crate::domain::loopback::LoopbackRedirect;
 use crate::domain::name::Address;
 use crate::domain::record::RecordId;
 use crate::engine::error::{Error, NotListening, taken_by};
+use crate::engine::key_use::KeyAccess;
 use crate::engine::operation::{CompleteSetup, Selection};
 use crate::engine::outcome::{Event, Failure, Progress};
 use crate::engine::seal::PendingAuthorization;
@@ -231,7 +232,8 @@ impl Engine {
             judge: Box::new(move |target| judge(target, &judged)),
             seen: Box::new(move || seen.tell_tunnel()),
         };
-        let (engine, listener) = (Arc::clone(self), open.listener);
+        // The key may be changed while a person signs in.
+        let (engine, listener) = (self.without_key_access(), open.listener);
         tokio::spawn(async move {
             let arrived =
                 engine.arrival(listener, attempt, &listening, (credential, authorization)).await;
@@ -240,7 +242,10 @@ impl Engine {
                 heard.is_completing |= arrived.is_some();
             });
             if let Some(redirect) = arrived {
-                let end = engine.complete_arrived(&listening, redirect).await;
+                let end = match engine.with_key_access(KeyAccess::Use, &Reporter(None)).await {
+                    Ok(engine) => engine.complete_arrived(&listening, redirect).await,
+                    Err(error) => Err(error.into()),
+                };
                 listening.end(end);
             }
         });
@@ -324,9 +329,11 @@ impl Engine {
         reporter: &Reporter,
     ) -> Result<Outcome, Error> {
         let row = self.select(selection, PlainName::InUse).await?;
-        let listening = match self.listeners.get(row.id) {
-            Some(listening) => listening,
-            None => self.listen_again(selection, reporter).await?,
+        let listening = if let Some(listening) = self.listeners.get(row.id) {
+            listening
+        } else {
+            let engine = self.with_key_access(KeyAccess::Use, reporter).await?;
+            engine.listen_again(selection, reporter).await?
         };
         reporter.progress(Progress::Listening);
         let (mut told, mut heard) = (0, listening.heard.subscribe());

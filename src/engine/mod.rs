@@ -22,6 +22,7 @@ mod exchange;
 mod hold;
 mod inbox;
 mod key_folder;
+mod key_use;
 mod keyring;
 mod list;
 mod lock;
@@ -33,6 +34,7 @@ mod pin;
 mod probe;
 mod promote;
 mod refresh;
+mod rekey;
 mod revoke;
 mod rotate;
 mod save;
@@ -245,13 +247,18 @@ impl Engine {
         let name = operation.name();
         let notes = std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner));
         reporter.notes(notes);
-        let mut result = self.perform(operation, &reporter).await;
+        let access = operation.key_access();
+        let mut result = match self.with_key_access(access, &reporter).await {
+            Ok(engine) => engine.perform(operation, &reporter).await,
+            Err(error) => Err(error),
+        };
         if let Ok(outcome) = &mut result {
             // What was done is done: that the due time is not known changes nothing of it.
             if let Err(error) = self.note_due(outcome).await {
                 tracing::warn!(error = error.message(), "when to rotate is not known");
             }
         }
+        self.finish_rekey().await;
         let result =
             result.map_err(|error| Failure::from(name_holder(error, &self.settings.locations)));
         match &result {
@@ -355,6 +362,9 @@ impl Engine {
                 Box::pin(engine.perform(*operation, reporter)).await
             }
             Operation::AwaitRedirect(selection) => self.await_redirect(&selection, reporter).await,
+            Operation::RotateKey(reason) => self.rotate_key(reason).await,
+            Operation::RemoveRecipient(request) => self.remove_recipient(request).await,
+            Operation::KeyFacts => self.key_facts().await,
         }
     }
 

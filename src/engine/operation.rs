@@ -122,6 +122,14 @@ pub(crate) enum Operation {
     /// Wait for the redirect of a pending set-up by loopback; whoever stops waiting changes
     /// nothing. Answers [`super::Outcome::SetupCompleted`], also where a paste was faster.
     AwaitRedirect(Selection),
+    /// A new data key, and every value sealed anew; with the reason for the audit. Answers
+    /// [`super::Outcome::KeyRotated`].
+    RotateKey(Option<String>),
+    /// Keep an age identity from opening the key; rotates the key. Answers
+    /// [`super::Outcome::RecipientRemoved`].
+    RemoveRecipient(RemoveRecipient),
+    /// What can be said of the key without opening it. Answers [`super::Outcome::KeyFacts`].
+    KeyFacts,
 }
 
 impl Operation {
@@ -192,6 +200,9 @@ impl Operation {
             Self::Rotate(_) => "rotate",
             Self::AwaitApproval(_) => "await_approval",
             Self::AwaitRedirect(_) => "await_redirect",
+            Self::RotateKey(_) => "rotate_key",
+            Self::RemoveRecipient(_) => "remove_recipient",
+            Self::KeyFacts => "key_facts",
         }
     }
 }
@@ -409,6 +420,17 @@ pub(crate) struct AddRecipient {
     pub(crate) public_key: String,
     /// Who or what it is, for people.
     pub(crate) label: String,
+    /// For the audit.
+    pub(crate) reason: Option<String>,
+}
+
+/// An age recipient to be removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RemoveRecipient {
+    /// `age1...`, or its label.
+    pub(crate) named: String,
+    /// Whether it may be the identity that opens the key here.
+    pub(crate) own: bool,
     /// For the audit.
     pub(crate) reason: Option<String>,
 }

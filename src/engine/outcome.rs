@@ -1,6 +1,7 @@
 //! What the engine answers. Plain data without handles; a secret is in [`TokenAnswer`] and in a
 //! recovery identity that is shown once, and nowhere else.
 
+mod key;
 mod rotation;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,7 @@ use crate::domain::policy::Account;
 use crate::domain::time::UnixMillis;
 use crate::domain::token::Expiry;
 use crate::engine::sensitive::Sensitive;
+pub(crate) use key::{KeyFacts, KeyRotation, ReadableToken, RecipientRemoval};
 pub(crate) use rotation::{OldToken, RotationHow, RotationReport};
 
 /// The answer to an operation.
@@ -78,6 +80,12 @@ pub(crate) enum Outcome {
     AuditVerified(Verified),
     /// How a rotation went.
     Rotated(Box<RotationReport>),
+    /// Every value is sealed by a new data key.
+    KeyRotated(KeyRotation),
+    /// An age identity can't open the sealing key any more.
+    RecipientRemoved(RecipientRemoval),
+    /// What can be said of the key without opening it.
+    KeyFacts(KeyFacts),
 }
 
 /// What is going on, told before the final answer.
@@ -309,6 +317,8 @@ pub(crate) struct RecipientReport {
     pub(crate) public_key: String,
     /// Who or what it is, for people.
     pub(crate) label: String,
+    /// Whether it is the one that opens the key here.
+    pub(crate) mine: bool,
 }
 
 /// A backup.

@@ -11,6 +11,7 @@ use crate::domain::credential::{Cause, Check, CheckKind, CheckOutcome, Credentia
 use crate::domain::record::RecordId;
 use crate::domain::token::TokenSet;
 use crate::engine::error::Error;
+use crate::engine::key_use::KeyAccess;
 use crate::engine::keyring::OpenKey;
 use crate::engine::operation::RevokeRequest;
 use crate::engine::outcome::{OwedReport, Progress, Proof, Revocation, RevokeReceipt};
@@ -196,7 +197,12 @@ impl Engine {
             tokio::select! {
                 () = tokio::time::sleep(jittered(wait)) => {
                     wait = (wait * 2).min(LAST_RETRY);
-                    if let Err(Error::Key(_)) = self.pay_owed(&Reporter(None)).await {
+                    let reporter = Reporter(None);
+                    let paid = match self.with_key_access(KeyAccess::Use, &reporter).await {
+                        Ok(engine) => engine.pay_owed(&reporter).await,
+                        Err(error) => Err(error),
+                    };
+                    if let Err(Error::Key(_)) = paid {
                         // That it is opened is told as a change.
                         let _ = changed.changed().await;
                     }

@@ -14,7 +14,7 @@ use crate::domain::record::RecordId;
 use crate::domain::time::UnixMillis;
 use crate::domain::token::{Generation, TokenSet};
 use crate::engine::error::Error;
-use crate::vault::data_key::{DataKey, Place, SealPreparation};
+use crate::vault::data_key::{DataKey, Place, SealPreparation, sealed_by};
 
 /// Room for the sealed form of anything but the largest tokens, in bytes.
 const PAYLOAD_ROOM: usize = 32 * 1024;
@@ -428,6 +428,22 @@ impl Sealer<'_> {
             body: Zeroizing::new(plain[end + 1..].to_vec()),
         };
         Ok((response, head.endpoint))
+    }
+
+    /// Seals a value of a row anew; `None` where it is sealed by the key in use already.
+    pub(crate) fn reseal(
+        &self,
+        table: &'static str,
+        row: RecordId,
+        generation: Generation,
+        sealed: &[u8],
+    ) -> Result<Option<Vec<u8>>, Error> {
+        if sealed_by(sealed) == Some(self.key.current_id()) {
+            return Ok(None);
+        }
+        let place = self.place(table, &row, generation);
+        let plain = self.key.open(sealed, &place)?;
+        Ok(Some(self.key.seal(&plain, &place)?))
     }
 
     fn seal<T: Serialize>(

@@ -115,9 +115,12 @@ pub(crate) fn serve_stored(
         let mut store = open_store(&settings.locations, Durability::HandOuts)?.store;
         store.listen(super::audit::listener(&settings.config));
         let sealer = Sealer { key: &key, store_id: store.store_id() };
-        match serve(&mut store, &sealer, &settings.config, request, &Who::of_this_process())? {
-            Served::Answer(answer) => Ok(Some(answer)),
-            Served::MustRefresh(..) | Served::MustPromote(_) => Ok(None),
+        match serve(&mut store, &sealer, &settings.config, request, &Who::of_this_process()) {
+            Ok(Served::Answer(answer)) => Ok(Some(answer)),
+            Ok(Served::MustRefresh(..) | Served::MustPromote(_)) => Ok(None),
+            // The key was rotated between the two looks.
+            Err(Error::Vault(Vault::OtherKey { .. })) => Ok(None),
+            Err(error) => Err(error),
         }
     };
     attempt().map_err(|error| name_holder(error, &settings.locations).into())

@@ -114,6 +114,26 @@ pub(crate) fn temporary_beside(path: &Path) -> Result<PathBuf, FileError> {
     Ok(folder_of(path).join(format!(".{name}.{:016x}.tmp", u64::from_be_bytes(random))))
 }
 
+/// Removes what processes that were killed left beside `path` of [`write_durably`]. The caller sees
+/// to it that nobody is writing there.
+pub(crate) fn remove_temporaries(path: &Path) -> Result<(), FileError> {
+    let folder = folder_of(path);
+    let start = format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy());
+    let is_one = |name: &str| {
+        let random = name.strip_prefix(&start).and_then(|rest| rest.strip_suffix(".tmp"));
+        random.is_some_and(|random| {
+            random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit())
+        })
+    };
+    for entry in fs::read_dir(folder).map_err(system("can't read", folder))? {
+        let entry = entry.map_err(system("can't read", folder))?;
+        if is_one(&entry.file_name().to_string_lossy()) {
+            remove_durably(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// A synced file of a random name beside `path`.
 fn write_temporary(path: &Path, content: &[u8]) -> Result<PathBuf, FileError> {
     let temporary = temporary_beside(path)?;
@@ -158,6 +178,23 @@ mod tests {
         assert_eq!(names_in(folder.path()), Vec::<String>::new());
         let lost = folder.path().join("gone/store.age");
         assert!(write_durably(&lost, b"x").unwrap_err().is_missing());
+    }
+
+    #[test]
+    fn what_a_killed_process_left_of_a_file_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.age");
+        write_temporary(&path, b"left").unwrap();
+        write_durably(&path, b"kept").unwrap();
+        let others = [".store.age.notes.tmp", ".identity.age.0123456789abcdef.tmp"];
+        for other in others {
+            fs::write(folder.path().join(other), b"mine").unwrap();
+        }
+        assert_eq!(names_in(folder.path()).len(), 4);
+        remove_temporaries(&path).unwrap();
+        let mut left = vec![others[1], others[0], "store.age"];
+        left.sort_unstable();
+        assert_eq!(names_in(folder.path()), left);
     }
 
     #[test]

@@ -19,8 +19,21 @@ impl LockFile {
     /// Takes the lock at `path` if nobody has it; `None` when somebody does. The file is made
     /// where it is missing (0600) and stays, for a lock on a removed name would lock nothing.
     pub(crate) fn try_acquire(path: &Path) -> Result<Option<Self>, FileError> {
+        Self::try_with(path, File::try_lock)
+    }
+
+    /// Takes a share of the lock, unless somebody has it whole. It can be taken whole when no share
+    /// of it is left.
+    pub(crate) fn try_share(path: &Path) -> Result<Option<Self>, FileError> {
+        Self::try_with(path, File::try_lock_shared)
+    }
+
+    fn try_with(
+        path: &Path,
+        lock: fn(&File) -> Result<(), TryLockError>,
+    ) -> Result<Option<Self>, FileError> {
         let file = files::open_or_create_private_file(path)?;
-        match file.try_lock() {
+        match lock(&file) {
             Ok(()) if is_still_at(&file, path)? => Ok(Some(Self { _file: file })),
             // It was removed or replaced between opening and locking: a lock on it locks nothing.
             Ok(()) => Ok(None),
@@ -82,6 +95,21 @@ mod tests {
         drop(held);
         assert!(LockFile::try_acquire(&path).unwrap().is_some());
         files::check_private(&path).unwrap();
+    }
+
+    #[test]
+    fn shares_of_a_lock_keep_it_from_being_taken_whole_and_the_other_way_round() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let first = LockFile::try_share(&path).unwrap();
+        let second = LockFile::try_share(&path).unwrap();
+        assert!(first.is_some() && second.is_some());
+        drop(first);
+        assert!(LockFile::try_acquire(&path).unwrap().is_none());
+        drop(second);
+        let whole = LockFile::try_acquire(&path).unwrap();
+        assert!(whole.is_some());
+        assert!(LockFile::try_share(&path).unwrap().is_none());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The thread that owns the store, so that a slow disk or another process's lock stalls no one
 //! else.
 
-use std::sync::mpsc;
+use std::any::Any;
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use tokio::sync::oneshot;
@@ -21,6 +22,8 @@ enum Order {
 #[derive(Clone)]
 pub(crate) struct StoreThread {
     orders: mpsc::Sender<Order>,
+    /// Kept until the work that was asked through this handle is done.
+    guard: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl StoreThread {
@@ -42,7 +45,18 @@ impl StoreThread {
                 }
             })
             .map_err(|error| Error::Unusable(format!("no thread for it: {error}")))?;
-        Ok(Self { orders: sender })
+        Ok(Self { orders: sender, guard: None })
+    }
+
+    /// A handle that keeps `guard` as long as it lives, or work that was asked through it is not
+    /// done, even where the asker was cancelled.
+    pub(crate) fn holding(&self, guard: impl Any + Send + Sync) -> Self {
+        Self { orders: self.orders.clone(), guard: Some(Arc::new(guard)) }
+    }
+
+    /// A handle that keeps no guard.
+    pub(crate) fn released(&self) -> Self {
+        Self { orders: self.orders.clone(), guard: None }
     }
 
     /// Runs `work` on the store thread. The work is done even if the caller is cancelled.
@@ -52,9 +66,13 @@ impl StoreThread {
     ) -> Result<T, Error> {
         let (sender, receiver) = oneshot::channel();
         let gone = || Error::Unusable("its thread has ended".into());
+        let guard = self.guard.clone();
         let work = Box::new(move |store: &mut Store| {
+            let done = work(store);
+            // Before the asker hears of it, who may ask next for what is guarded.
+            drop(guard);
             // The asker may be gone; the work counts all the same.
-            let _ = sender.send(work(store));
+            let _ = sender.send(done);
         });
         self.orders.send(Order::Work(work)).map_err(|_| gone())?;
         receiver.await.map_err(|_| gone())?

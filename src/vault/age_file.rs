@@ -58,6 +58,12 @@ pub(super) fn open_with(
     })
 }
 
+/// The X25519 recipient stanzas in the head of an age file (age-encryption.org/v1).
+pub(super) fn x25519_stanzas(sealed: &[u8]) -> u64 {
+    let head = sealed.split(|byte| *byte == b'\n').take_while(|line| !line.starts_with(b"---"));
+    head.filter(|line| line.starts_with(b"-> X25519 ")).count() as u64
+}
+
 /// Decrypts `identity.age` with its passphrase.
 pub(super) fn open_with_passphrase(
     passphrase: &SecretString,

@@ -55,10 +55,13 @@ impl Place<'_> {
     }
 }
 
+/// Names a data key; not a secret.
+pub(crate) type KeyId = [u8; 4];
+
 /// One key with the ID by which sealed values name it.
 pub(super) struct Key {
     /// First bytes of a keyed hash of the key, so a damaged key is noticed.
-    pub(super) id: [u8; 4],
+    pub(super) id: KeyId,
     /// On the heap, so that moving the owner leaves no copies.
     pub(super) bytes: Box<Zeroizing<[u8; KEY_LENGTH]>>,
 }
@@ -97,6 +100,17 @@ pub(crate) struct DataKey {
     pub(super) current: Key,
     /// Opens what was sealed before the last rotation, until all is sealed anew.
     pub(super) former: Vec<Key>,
+    /// The key of the tags, where it is not derived from `current`: it outlives rotations, so that
+    /// a tag that was written down before one is still known after it. It opens nothing.
+    pub(super) tag_key: Option<Box<Zeroizing<[u8; KEY_LENGTH]>>>,
+}
+
+/// The ID of the key that a value was sealed by, as the value says; `None` where it is none.
+pub(crate) fn sealed_by(sealed: &[u8]) -> Option<KeyId> {
+    match sealed.split_first()? {
+        (&VERSION, rest) => rest.first_chunk::<4>().copied(),
+        _ => None,
+    }
 }
 
 impl fmt::Debug for DataKey {
@@ -108,12 +122,49 @@ impl fmt::Debug for DataKey {
 impl DataKey {
     /// A new random key.
     pub(super) fn random() -> Result<Self, Error> {
-        Ok(Self { current: Key::random()?, former: Vec::new() })
+        Ok(Self { current: Key::random()?, former: Vec::new(), tag_key: None })
+    }
+
+    /// A new random key that seals from now on; all of this one's keys still open.
+    pub(super) fn successor(self) -> Result<Self, Error> {
+        let tag_key = self.tag_key.unwrap_or_else(|| derived_tag_key(&self.current));
+        let former = std::iter::once(self.current).chain(self.former).collect();
+        Ok(Self { current: Key::random()?, former, tag_key: Some(tag_key) })
+    }
+
+    /// Lets the keys of another one of the same store open, too.
+    pub(super) fn learn(&mut self, other: Self) {
+        for key in std::iter::once(other.current).chain(other.former) {
+            if !self.opens(key.id) {
+                self.former.push(key);
+            }
+        }
+    }
+
+    /// Forgets the former keys but those.
+    pub(super) fn forget_former_but(&mut self, needed: &[KeyId]) {
+        self.former.retain(|key| needed.contains(&key.id));
+    }
+
+    /// Whether a value sealed by the key of this ID opens.
+    pub(crate) fn opens(&self, id: KeyId) -> bool {
+        self.keys().any(|key| key.id == id)
+    }
+
+    /// Whether a key rotation is unfinished: a former key still opens.
+    pub(crate) fn has_former(&self) -> bool {
+        !self.former.is_empty()
+    }
+
+    /// The ID of the key that seals.
+    pub(crate) fn current_id(&self) -> KeyId {
+        self.current.id
     }
 
     /// Shows the bytes of every key that this one holds, for whoever keeps them out of the swap.
     pub(crate) fn each_place(&self, mut see: impl FnMut(&[u8])) {
         self.keys().for_each(|key| see(&**key.bytes));
+        self.tag_key.iter().for_each(|key| see(&***key));
     }
 
     /// The key's ID in hexadecimal, for people and for the audit. Not a secret.
@@ -175,7 +226,10 @@ impl DataKey {
     /// A keyed tag (HMAC-SHA256 under a key derived for it) that tells whether two secrets are the
     /// same, and nothing else; e.g. which refresh token an intent has spent.
     pub(crate) fn tag(&self, purpose: &str, secret: &SecretString) -> [u8; 32] {
-        tag_by(&self.current, purpose, secret)
+        match &self.tag_key {
+            Some(key) => tag_by(key, purpose, secret),
+            None => tag_by(&derived_tag_key(&self.current), purpose, secret),
+        }
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
@@ -187,11 +241,15 @@ fn cipher(key: &Key) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(chacha20poly1305::Key::from_slice(&**key.bytes))
 }
 
+#[expect(clippy::unnecessary_box_returns, reason = "moving what is on the heap leaves no copies")]
+fn derived_tag_key(key: &Key) -> Box<Zeroizing<[u8; KEY_LENGTH]>> {
+    Box::new(Zeroizing::new(keyed_hash(&key.bytes, &[b"orgkey tag key 1"])))
+}
+
 #[expect(clippy::disallowed_methods, reason = "the secret is hashed under a key, design 6 step 3")]
-fn tag_by(key: &Key, purpose: &str, secret: &SecretString) -> [u8; 32] {
-    let tag_key = Zeroizing::new(keyed_hash(&key.bytes, &[b"orgkey tag key 1"]));
+fn tag_by(tag_key: &[u8; KEY_LENGTH], purpose: &str, secret: &SecretString) -> [u8; 32] {
     let length = (purpose.len() as u64).to_be_bytes();
-    keyed_hash(&tag_key, &[&length, purpose.as_bytes(), secret.expose_secret().as_bytes()])
+    keyed_hash(tag_key, &[&length, purpose.as_bytes(), secret.expose_secret().as_bytes()])
 }
 
 /// HMAC-SHA256 (RFC 2104) over the parts, one after another.
@@ -208,7 +266,7 @@ fn keyed_hash(key: &[u8; KEY_LENGTH], parts: &[&[u8]]) -> [u8; 32] {
 }
 
 /// Eight hexadecimal digits.
-pub(super) fn hex(id: [u8; 4]) -> String {
+pub(crate) fn hex(id: KeyId) -> String {
     format!("{:08x}", u32::from_be_bytes(id))
 }
 
@@ -223,7 +281,7 @@ mod tests {
 
     fn key(byte: u8) -> DataKey {
         let bytes = Box::new(Zeroizing::new([byte; KEY_LENGTH]));
-        DataKey { current: Key::new(bytes), former: Vec::new() }
+        DataKey { current: Key::new(bytes), former: Vec::new(), tag_key: None }
     }
 
     fn place() -> Place<'static> {
@@ -292,6 +350,29 @@ mod tests {
         {
             assert_ne!(key.tag(purpose, &secret(text)), tag, "{purpose} {text}");
         }
+    }
+
+    #[test]
+    fn a_successor_opens_what_was_sealed_before_and_tags_alike() {
+        let secret = SecretString::from("refresh token");
+        let (sealed, tag) = (key(1).seal(b"x", &place()).unwrap(), key(1).tag("spent", &secret));
+        let mut next = key(1).successor().unwrap().successor().unwrap();
+        assert_eq!(next.open(&sealed, &place()).unwrap().as_slice(), b"x");
+        assert_eq!(next.tag("spent", &secret), tag);
+        let anew = next.seal(b"x", &place()).unwrap();
+        assert_eq!(sealed_by(&anew), Some(next.current_id()));
+        assert_eq!(sealed_by(&sealed), Some(key(1).current_id()));
+        assert_eq!((sealed_by(&[]), sealed_by(&[1, 2, 3])), (None, None));
+        // The former key does not open what is sealed from now on.
+        assert!(matches!(key(1).open(&anew, &place()), Err(Error::OtherKey { .. })));
+        next.forget_former_but(&[key(1).current_id()]);
+        assert!(next.has_former() && next.open(&sealed, &place()).is_ok());
+        next.forget_former_but(&[]);
+        assert!(!next.has_former() && next.open(&sealed, &place()).is_err());
+        assert_eq!(next.tag("spent", &secret), tag);
+        next.learn(key(1));
+        assert!(next.open(&sealed, &place()).is_ok());
+        assert_ne!(next.current_id(), key(1).current_id());
     }
 
     #[test]

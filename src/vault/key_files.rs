@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 
 use super::age_file;
-use super::data_key::DataKey;
+use super::data_key::{DataKey, KeyId};
 use super::error::Error;
 use super::folder::{BARE_IDENTITY, KeyFolder, SEALED_IDENTITY, STORE_KEY};
 use super::key_text;
@@ -52,6 +52,7 @@ pub(crate) enum KeyState {
 }
 
 /// The private half of an age X25519 key pair; opens `store.age`. Not shown by Debug.
+#[derive(Clone)]
 pub(crate) struct Identity(age::x25519::Identity);
 
 impl std::fmt::Debug for Identity {
@@ -77,12 +78,53 @@ impl Identity {
 pub(crate) struct Created {
     /// The open key.
     pub(crate) key: DataKey,
+    /// `store.age` with it.
+    pub(crate) sealed: zeroize::Zeroizing<Vec<u8>>,
     /// `false` when the key was there, made by another process or earlier.
     pub(crate) is_new: bool,
     /// To be shown once, printed and put away; it is kept nowhere. Only with a new key.
     pub(crate) recovery_identity: Option<SecretString>,
     /// What opens it from now on.
     pub(crate) identity: Identity,
+}
+
+/// What an opened `store.age` holds.
+#[derive(Debug)]
+pub(crate) struct StoreKey {
+    /// The open key.
+    pub(crate) key: DataKey,
+    /// Whom it is encrypted to.
+    pub(crate) recipients: Vec<Recipient>,
+    /// The file as it was read: it is another one as soon as anything in it changes.
+    pub(crate) sealed: zeroize::Zeroizing<Vec<u8>>,
+}
+
+impl StoreKey {
+    /// Opens the content of a `store.age`, wherever that comes from.
+    pub(crate) fn open(
+        identity: &Identity,
+        sealed: zeroize::Zeroizing<Vec<u8>>,
+    ) -> Result<Self, Error> {
+        let plain = age_file::open_with(&identity.0, &sealed)?;
+        let (key, recipients) = key_text::read_store_key(&plain)?;
+        Ok(Self { key, recipients, sealed })
+    }
+
+    /// The same with a new data key that seals from now on; the former ones open until
+    /// [`Self::forget_former_but`].
+    pub(crate) fn with_new_key(self) -> Result<Self, Error> {
+        Ok(Self { key: self.key.successor()?, ..self })
+    }
+
+    /// Lets what another `store.age` of the same store opens be opened by this one, too.
+    pub(crate) fn learn(&mut self, other: Self) {
+        self.key.learn(other.key);
+    }
+
+    /// Forgets the former keys but those.
+    pub(crate) fn forget_former_but(&mut self, needed: &[KeyId]) {
+        self.key.forget_former_but(needed);
+    }
 }
 
 /// The key files of one store, in a folder.
@@ -132,11 +174,14 @@ impl<F: KeyFolder> KeyFiles<F> {
         }
         let (identity, made_identity) = self.make_identity(protection)?;
         let made = if has_store_key { None } else { self.make_store_key(&identity, recovery)? };
-        if let Some((key, recovery_identity)) = made {
-            return Ok(Created { key, is_new: true, recovery_identity, identity });
+        if let Some((StoreKey { key, sealed, .. }, recovery_identity)) = made {
+            return Ok(Created { key, sealed, is_new: true, recovery_identity, identity });
         }
         match self.open(&identity) {
-            Ok((key, _)) => Ok(Created { key, is_new: false, recovery_identity: None, identity }),
+            Ok(StoreKey { key, sealed, .. }) => {
+                Ok(Created { key, sealed, is_new: false, recovery_identity: None, identity })
+            }
+
             // Another process made a key under the other protection in this very moment.
             Err(Error::IdentityDoesNotFit) if made_identity => {
                 self.folder.remove(protection.file())?;
@@ -167,17 +212,19 @@ impl<F: KeyFolder> KeyFiles<F> {
         &self,
         own: &Identity,
         recovery: bool,
-    ) -> Result<Option<(DataKey, Option<SecretString>)>, Error> {
+    ) -> Result<Option<(StoreKey, Option<SecretString>)>, Error> {
         let spare = recovery.then(age::x25519::Identity::generate);
         let mut recipients = vec![Recipient::parse(&own.public_key(), "first admin")?];
         if let Some(spare) = &spare {
             recipients.push(Recipient::parse(&spare.to_public().to_string(), "recovery")?);
         }
         let key = DataKey::random()?;
-        if !self.folder.create(STORE_KEY, &store_file(&key, &recipients)?)? {
+        let sealed = zeroize::Zeroizing::new(store_file(&key, &recipients)?);
+        if !self.folder.create(STORE_KEY, &sealed)? {
             return Ok(None);
         }
-        Ok(Some((key, spare.map(|spare| spare.to_string()))))
+        let store_key = StoreKey { key, recipients, sealed };
+        Ok(Some((store_key, spare.map(|spare| spare.to_string()))))
     }
 
     /// The identity out of `identity.key`.
@@ -205,7 +252,7 @@ impl<F: KeyFolder> KeyFiles<F> {
 
     /// Opens the key with `identity.key`.
     pub(crate) fn open_bare(&self) -> Result<DataKey, Error> {
-        let opened = self.open(&self.bare_identity()?).map(|(key, _)| key);
+        let opened = self.open(&self.bare_identity()?).map(|opened| opened.key);
         // Left over from a creation beside which another won: then the passphrase is what opens.
         if matches!(opened, Err(Error::IdentityDoesNotFit))
             && self.folder.read(SEALED_IDENTITY)?.is_some()
@@ -219,20 +266,36 @@ impl<F: KeyFolder> KeyFiles<F> {
     #[cfg(test)]
     pub(crate) fn open_with_passphrase(&self, passphrase: &SecretString) -> Result<DataKey, Error> {
         let identity = self.identity_with_passphrase(passphrase)?;
-        self.open(&identity).map(|(key, _)| key)
+        self.open(&identity).map(|opened| opened.key)
     }
 
     /// Opens the key with an identity from elsewhere: systemd's credential, the recovery identity.
     #[cfg(test)]
     pub(crate) fn open_with_identity(&self, identity: &SecretString) -> Result<DataKey, Error> {
-        self.open(&Identity::parse(identity)?).map(|(key, _)| key)
+        self.open(&Identity::parse(identity)?).map(|opened| opened.key)
+    }
+
+    /// `store.age` as it is, sealed; `None` when there is none.
+    pub(crate) fn sealed(&self) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, Error> {
+        Ok(self.folder.read(STORE_KEY)?)
+    }
+
+    /// How many recipients `store.age` has, by its head: each has a line there, which does not
+    /// tell who it is. `None` where there is no file.
+    pub(crate) fn recipient_count(&self) -> Result<Option<u64>, Error> {
+        Ok(self.sealed()?.map(|sealed| age_file::x25519_stanzas(&sealed)))
     }
 
     /// Opens the key, and tells whom it is encrypted to.
-    pub(crate) fn open(&self, identity: &Identity) -> Result<(DataKey, Vec<Recipient>), Error> {
-        let sealed = self.folder.read(STORE_KEY)?.ok_or(Error::Missing(STORE_KEY))?;
-        let plain = age_file::open_with(&identity.0, &sealed)?;
-        key_text::read_store_key(&plain)
+    pub(crate) fn open(&self, identity: &Identity) -> Result<StoreKey, Error> {
+        StoreKey::open(identity, self.sealed()?.ok_or(Error::Missing(STORE_KEY))?)
+    }
+
+    /// Replaces `store.age` by this key for these recipients. The caller sees to it that nobody
+    /// else changes it meanwhile, and that every value opens by what is written.
+    pub(crate) fn write(&self, store_key: &StoreKey) -> Result<(), Error> {
+        let content = store_file(&store_key.key, &store_key.recipients)?;
+        Ok(self.folder.replace(STORE_KEY, &content)?)
     }
 
     /// Keeps the identity under another passphrase, or bare, from now on. The new file is durable
@@ -246,13 +309,12 @@ impl<F: KeyFolder> KeyFiles<F> {
 
     /// Lets one more identity open the key. One that may already is answered as an error.
     pub(crate) fn add_recipient(&self, by: &Identity, added: Recipient) -> Result<(), Error> {
-        let (key, mut recipients) = self.open(by)?;
-        if recipients.iter().any(|one| one.public_key == added.public_key) {
+        let mut store_key = self.open(by)?;
+        if store_key.recipients.iter().any(|one| one.public_key == added.public_key) {
             return Err(Error::Recipient("this recipient is there already"));
         }
-        recipients.push(added);
-        self.folder.replace(STORE_KEY, &store_file(&key, &recipients)?)?;
-        Ok(())
+        store_key.recipients.push(added);
+        self.write(&store_key)
     }
 }
 

@@ -3,6 +3,7 @@
 //! `store.age`:
 //! ```text
 //! orgkey-data-key-1 KEY_ID KEY          (eight hexadecimal digits; 32 bytes in base64)
+//! orgkey-tag-key-1 KEY                  (only once a key rotation was begun)
 //! recipient age1... LABEL
 //! ```
 //! The first key seals; more stand there only while a key rotation runs. The recipients are kept
@@ -22,6 +23,7 @@ use super::folder::STORE_KEY;
 use crate::domain::text;
 
 const KEY_LINE: &str = "orgkey-data-key-";
+const TAG_KEY_LINE: &str = "orgkey-tag-key-1 ";
 const FORM: &str = "1";
 
 /// Whom `store.age` is encrypted to.
@@ -50,7 +52,7 @@ impl Recipient {
 
 /// The text of `store.age`.
 pub(super) fn write_store_key(key: &DataKey, recipients: &[Recipient]) -> Zeroizing<String> {
-    let lines = 1 + key.former.len() + recipients.len();
+    let lines = 2 + key.former.len() + recipients.len();
     // Room for all at once, so that growing leaves no copies of the key behind.
     let labels: usize = recipients.iter().map(|one| one.public_key.len() + one.label.len()).sum();
     let mut text = Zeroizing::new(String::with_capacity(lines * 128 + labels));
@@ -61,6 +63,11 @@ pub(super) fn write_store_key(key: &DataKey, recipients: &[Recipient]) -> Zeroiz
         text.push_str(&hex(key.id));
         text.push(' ');
         STANDARD.encode_string(key.bytes.as_slice(), &mut text);
+        text.push('\n');
+    }
+    if let Some(tag_key) = &key.tag_key {
+        text.push_str(TAG_KEY_LINE);
+        STANDARD.encode_string(tag_key.as_slice(), &mut text);
         text.push('\n');
     }
     for recipient in recipients {
@@ -79,9 +86,12 @@ pub(super) fn read_store_key(plain: &[u8]) -> Result<(DataKey, Vec<Recipient>), 
     let text = std::str::from_utf8(plain).map_err(|_| damaged("its content is not text"))?;
     let mut keys = Vec::new();
     let mut recipients = Vec::new();
+    let mut tag_key = None;
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix(KEY_LINE) {
             keys.push(read_key_line(rest)?);
+        } else if let Some(encoded) = line.strip_prefix(TAG_KEY_LINE) {
+            tag_key = Some(decode(encoded)?);
         } else if let Some(rest) = line.strip_prefix("recipient ") {
             let (public_key, label) = rest.split_once(' ').unwrap_or((rest, ""));
             recipients.push(Recipient::parse(public_key, label)?);
@@ -94,7 +104,7 @@ pub(super) fn read_store_key(plain: &[u8]) -> Result<(DataKey, Vec<Recipient>), 
     if recipients.is_empty() {
         return Err(damaged("it names no recipient"));
     }
-    Ok((DataKey { current, former: keys.collect() }, recipients))
+    Ok((DataKey { current, former: keys.collect(), tag_key }, recipients))
 }
 
 fn read_key_line(rest: &str) -> Result<Key, Error> {
@@ -108,15 +118,20 @@ fn read_key_line(rest: &str) -> Result<Key, Error> {
     let (Some(id), Some(encoded), None) = (words.next(), words.next(), words.next()) else {
         return Err(damaged("its data key is incomplete"));
     };
+    let key = Key::new(decode(encoded)?);
+    if hex(key.id) == id { Ok(key) } else { Err(damaged("its data key does not fit its ID")) }
+}
+
+fn decode(encoded: &str) -> Result<Box<Zeroizing<[u8; KEY_LENGTH]>>, Error> {
     let mut bytes = Box::new(Zeroizing::new([0; KEY_LENGTH]));
     // Longer than the key, as the decoder wants room for the padding.
     let mut decoded = Zeroizing::new([0; KEY_LENGTH + 4]);
-    match STANDARD.decode_slice(encoded, &mut *decoded) {
-        Ok(KEY_LENGTH) => bytes.copy_from_slice(&decoded[..KEY_LENGTH]),
-        _ => return Err(damaged("its data key is not 32 bytes in base64")),
+    if STANDARD.decode_slice(encoded, &mut *decoded) != Ok(KEY_LENGTH) {
+        let what = "its data key is not 32 bytes in base64";
+        return Err(Error::Damaged { file: STORE_KEY, what });
     }
-    let key = Key::new(bytes);
-    if hex(key.id) == id { Ok(key) } else { Err(damaged("its data key does not fit its ID")) }
+    bytes.copy_from_slice(&decoded[..KEY_LENGTH]);
+    Ok(bytes)
 }
 
 /// The text of an identity file.
@@ -163,8 +178,7 @@ mod tests {
     #[test]
     fn keys_and_recipients_come_back_as_written() {
         let recipients = recipients(3);
-        let former = vec![DataKey::random().unwrap().current];
-        let key = DataKey { current: DataKey::random().unwrap().current, former };
+        let key = DataKey::random().unwrap().successor().unwrap();
         let text = write_store_key(&key, &recipients);
         let (read, named) = read_store_key(text.as_bytes()).unwrap();
         assert_eq!(
@@ -172,6 +186,8 @@ mod tests {
             key.keys().map(|key| key.id).collect::<Vec<_>>()
         );
         assert_eq!(named, recipients);
+        let secret = SecretString::from("token");
+        assert_eq!(read.tag("spent", &secret), key.tag("spent", &secret));
     }
 
     #[test]

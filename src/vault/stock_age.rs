@@ -107,6 +107,20 @@ fn stock_age_opens_store_age_with_the_bare_identity() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.starts_with(&format!("orgkey-data-key-1 {} ", created.key.id())), "{text}");
     assert_eq!(text.lines().count(), 3);
+
+    // While a key rotation runs there are two keys in it.
+    let own = keys.bare_identity().unwrap();
+    let store_key = keys.open(&own).unwrap().with_new_key().unwrap();
+    keys.write(&store_key).unwrap();
+    let output = Command::new("age")
+        .args(["-d", "-i", BARE_IDENTITY, STORE_KEY])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with(&format!("orgkey-data-key-1 {} ", store_key.key.id())), "{text}");
+    assert!(text.contains(&format!("\norgkey-data-key-1 {} ", created.key.id())), "{text}");
+    assert_eq!(text.lines().count(), 5);
 }
 
 #[test]

@@ -112,3 +112,21 @@ fn an_agent_that_is_told_to_end_leaves_it_pending_at_once() {
     assert!(url.stdout.contains("no set-up is pending"), "{url}");
     assert_eq!(polls(&simulator).len(), before);
 }
+
+#[test]
+fn the_key_is_rotated_while_a_person_types_the_code() {
+    let simulator = Simulator::start();
+    let home = saved(&simulator);
+    let _agent = Agent::start(&home);
+    let terminal = Terminal::orgkey(&home, &["setup", "acme", "--flow", "device"]);
+    let url = url(&terminal);
+    until("a poll", || !polls(&simulator).is_empty());
+    let begun = std::time::Instant::now();
+    home.orgkey(&["key", "rotate"]).ok();
+    // Who waits for a person would keep it from the key for minutes.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(45));
+    simulator.sign_in(&url, ANA);
+    assert_eq!(terminal.end().0, 0);
+    assert_eq!(home.shown("acme")["state"], "ready");
+    home.orgkey(&["token", "acme"]).ok();
+}

@@ -22,6 +22,8 @@ mod cuts;
 mod power;
 mod processes;
 mod random;
+mod rekey;
+mod rekey_sweeps;
 mod revoke;
 mod rotate;
 #[path = "../common/sshd.rs"]

@@ -53,6 +53,10 @@ pub(crate) enum Refusal {
         /// Since when, and where.
         moved: Moved,
     },
+    /// Without its last recipient nothing would open the store.
+    LastRecipient,
+    /// The recipient is the identity that opens the key here.
+    OwnRecipient(String),
 }
 
 /// What keeps a credential from being used until someone signs in.
@@ -106,6 +110,13 @@ impl Refusal {
                 moved.to,
                 moved.at.rfc3339()
             ),
+            Self::LastRecipient => {
+                "it is the last recipient of store.age: nothing would open the store without it"
+                    .into()
+            }
+            Self::OwnRecipient(label) => {
+                format!("{label} is the identity that opens the key here")
+            }
         }
     }
 
@@ -127,6 +138,12 @@ impl Refusal {
                 "say once which one goes on: orgkey adopt if this one does, orgkey move --elsewhere if the other does".into()
             }
             Self::StoreMoved { .. } => "use it there; orgkey adopt takes it back, if it is used there no more".into(),
+            Self::LastRecipient => {
+                "add another one first: orgkey key recipient add".into()
+            }
+            Self::OwnRecipient(_) => {
+                "add --own if another identity is to go on; see them with orgkey key recipient list".into()
+            }
         }
     }
 }

@@ -81,7 +81,7 @@ fn a_passphrase_opens_the_key_and_a_wrong_one_says_so() {
     let protection = Protection::Passphrase(passphrase("correct horse"));
     let created = keys.create(&protection, true).unwrap();
     assert!(created.is_new);
-    assert_eq!(keys.open(&created.identity).unwrap().1.len(), 2);
+    assert_eq!(keys.open(&created.identity).unwrap().recipients.len(), 2);
     assert_eq!(keys.state().unwrap(), KeyState::Passphrase);
     let before = memory.files.lock().unwrap().clone();
 
@@ -247,11 +247,35 @@ fn a_recipient_that_is_added_opens_the_key() {
     let recipient = Recipient::parse(&second.public_key(), "cron").unwrap();
     keys.add_recipient(&own, recipient.clone()).unwrap();
     assert!(keys.add_recipient(&own, recipient).is_err());
-    let (key, recipients) = keys.open(&second).unwrap();
-    assert!(agree(&key, &created.key));
-    assert_eq!(recipients.len(), 2);
+    let opened = keys.open(&second).unwrap();
+    assert!(agree(&opened.key, &created.key));
+    assert_eq!(opened.recipients.len(), 2);
+    assert_eq!(keys.recipient_count().unwrap(), Some(2));
     assert!(Recipient::parse("age1nonsense", "x").is_err());
     assert!(Recipient::parse("ssh-ed25519 AAAA", "x").is_err());
+}
+
+#[test]
+fn who_is_no_recipient_any_more_opens_neither_the_file_nor_what_is_sealed_anew() {
+    let memory = Memory::default();
+    let keys = KeyFiles::new(&memory);
+    keys.create(&Protection::Bare, false).unwrap();
+    let own = keys.bare_identity().unwrap();
+    let second = Identity(age::x25519::Identity::generate());
+    keys.add_recipient(&own, Recipient::parse(&second.public_key(), "cron").unwrap()).unwrap();
+    let kept_by_second = keys.open(&second).unwrap();
+
+    let mut store_key = keys.open(&own).unwrap().with_new_key().unwrap();
+    store_key.recipients.retain(|one| one.public_key != second.public_key());
+    keys.write(&store_key).unwrap();
+    assert!(matches!(keys.open(&second), Err(Error::IdentityDoesNotFit)));
+    let both = keys.open(&own).unwrap();
+    assert!(agree(&kept_by_second.key, &both.key) && !agree(&both.key, &kept_by_second.key));
+    store_key.forget_former_but(&[]);
+    keys.write(&store_key).unwrap();
+    let one = keys.open(&own).unwrap();
+    assert!(!agree(&kept_by_second.key, &one.key) && agree(&both.key, &one.key));
+    assert_ne!(one.sealed.as_slice(), both.sealed.as_slice());
 }
 
 #[test]
