@@ -119,7 +119,7 @@ fn a_paste_wins_as_well_and_closes_the_port() {
     let mut terminal = Terminal::orgkey(&home, &["setup", "acme", "--flow", "loopback"]);
     let redirect = simulator.sign_in(&terminal.url(), ANA);
     terminal.answer("aste it here", 1, "nonsense");
-    terminal.answer("aste it here", 2, &redirect);
+    terminal.answer("Waiting. Or paste it here", 2, &redirect);
     terminal.wait_for("Access test successful", 1);
     assert_eq!(terminal.end().0, 0);
     assert_eq!(simulator.count("codes_exchanged"), 1);
