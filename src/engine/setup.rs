@@ -34,12 +34,13 @@ impl Engine {
         let account = account_to_sign_in(&row.credential);
         let app = self.app(&account.app).await?.ok_or_else(|| unknown_app(&account.app))?;
         let flow = self.propose_flow(request.flow, &app).await?;
+        // Whatever way is taken now, the older attempt is not listened for any more.
+        self.listeners.close(row.id).await;
         if flow == Flow::Device {
             return self.begin_device(&row, app, &request).await;
         }
         self.key_or_new().await?;
         self.end_lost_sign_in(row.id).await?;
-        self.listeners.close(row.id).await;
         let (flow, port) = self.open_way(flow, request.flow, &app, reporter).await?;
         let pkce = PkcePair::from_random(&random::<VERIFIER_BYTES>()?);
         let state = state_from_random(&random::<STATE_BYTES>()?);

@@ -64,7 +64,7 @@ impl Store {
                  UNION ALL
                  SELECT one.flow, one.signed_in_at, credential.app
                  FROM token_set AS one JOIN credential ON credential.id = one.credential_id)
-             WHERE app = ?1 COLLATE NOCASE AND flow IN ('paste', 'loopback')
+             WHERE app = ?1 COLLATE NOCASE AND flow IN ('paste', 'loopback', 'device')
              ORDER BY at DESC LIMIT 1",
         )?;
         let word = statement.query_row([app], |row| row.get::<_, String>(0)).optional()?;

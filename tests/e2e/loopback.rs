@@ -282,6 +282,25 @@ fn a_later_sign_in_takes_the_port_over_and_the_older_answer_can_be_pasted() {
 }
 
 #[test]
+fn another_way_in_closes_the_port() {
+    let (simulator, home, port) = scene();
+    let uri = redirect_uri(port);
+    let flows = "flows = [\"paste\", \"loopback\", \"device\"]";
+    home.write(
+        "config.toml",
+        &format!("{}redirect_uris = [\"{uri}\"]\n{flows}\n", config(PUBLIC_APP)),
+    );
+    let _agent = Agent::start(&home);
+    for flow in ["paste", "device"] {
+        home.orgkey(&["setup", "acme", "--start", "--flow", "loopback"]).ok();
+        assert!(fetch(port, "/ping").starts_with("HTTP/1.1 204 "), "{flow}");
+        home.orgkey(&["setup", "acme", "--start", "--flow", flow]).ok();
+        assert_eq!(fetch(port, "/ping"), "", "{flow}");
+    }
+    assert_eq!(simulator.count("codes_exchanged"), 0);
+}
+
+#[test]
 fn what_another_process_gives_up_is_not_listened_for() {
     let (simulator, home, port) = scene();
     let terminal = Terminal::orgkey(&home, &["setup", "acme", "--flow", "loopback"]);

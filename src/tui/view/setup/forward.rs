@@ -88,6 +88,9 @@ pub(super) fn draw_ways(setup: &Setup, at: usize, page: &mut Page<'_>) {
         page.put(1, if index == at { ">" } else { " " }, style);
         let now = if present == Some(*flow) { "  (now)" } else { "" };
         page.line(3, &format!("{} {flow}{now}", index + 1), style);
-        page.text(5, words, page.theme.plain());
+        // A small screen says of the one that the cursor is on what it asks for.
+        if index == at || page.area.height >= 16 {
+            page.text(5, words, page.theme.plain());
+        }
     }
 }
