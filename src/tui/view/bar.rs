@@ -112,7 +112,7 @@ fn of_row(model: &Model, credential: &Credential) -> Vec<Action> {
     if credential.held.is_some() {
         actions.push(("H", "release"));
     }
-    if credential.token.is_some() {
+    if credential.token.as_ref().is_some_and(|token| token.refused.is_none()) {
         actions.extend([("R", "rotate"), ("V", "revoke")]);
     }
     actions.extend([("D", "delete"), ("n", "new")]);

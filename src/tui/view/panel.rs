@@ -196,6 +196,10 @@ fn token(model: &Model, credential: &Credential) -> Fact {
             let ends = words::day_and_clock(token.expiry.at, model.now, &model.zone);
             let signed_in = words::day_or_clock(token.signed_in_at, model.now, &model.zone);
             let about = if token.expiry.known { "" } else { "about " };
+            if let Some(cause) = token.refused {
+                let why = words::cause_in_short(cause);
+                return ("Token", format!("{why}; issued {issued}, signed in {signed_in}"));
+            }
             format!("issued {issued}, ends {about}{ends}; signed in {signed_in}")
         }
         (None, true) => "signed in, not tested yet".to_owned(),
