@@ -28,6 +28,7 @@ struct Counts {
     states: Vec<(State, usize)>,
     all: usize,
     held: usize,
+    /// Revocations, also of credentials that were deleted since.
     owed: usize,
     overdue: usize,
     due_soon: usize,
@@ -36,9 +37,10 @@ struct Counts {
 }
 
 impl Counts {
-    fn of(index: &Packed, now: UnixMillis) -> Self {
+    fn of(index: &Packed, owed: usize, now: UnixMillis) -> Self {
         let mut counts = Self {
             states: State::IN_ORDER.iter().map(|state| (*state, 0)).collect(),
+            owed,
             ..Self::default()
         };
         for row in index.rows() {
@@ -48,7 +50,6 @@ impl Counts {
             }
             counts.all += 1;
             counts.held += usize::from(row.is_held());
-            counts.owed += usize::from(row.owes_revocation());
             counts.draining += usize::from(row.is_draining());
             let is_pending = row.standing.authorization_ends.is_some_and(|end| end > now);
             counts.pending += usize::from(is_pending);
@@ -65,7 +66,7 @@ impl Counts {
     fn warnings(&self) -> [(usize, &'static str); 3] {
         [
             (self.held, "on hold: orgkey list shows which"),
-            (self.owed, "with a revocation that is owed: the next orgkey test tries it again"),
+            (self.owed, "revocations owed: orgkey revoke --owed tries them again"),
             (self.overdue, "overdue for rotation: orgkey rotate --filter overdue"),
         ]
     }
@@ -96,7 +97,10 @@ pub(crate) async fn run(status: &Status, context: &Context) -> Done {
     let Outcome::Key(key) = context.ask_once(Operation::KeyStatus).await? else {
         return Err(unexpected());
     };
-    let counts = Counts::of(&index, now());
+    let Outcome::Owed(owed) = context.ask(Operation::Owed).await? else {
+        return Err(unexpected());
+    };
+    let counts = Counts::of(&index, owed.len(), now());
     match status.format {
         _ if context.output.json => context.output.object(&as_json(&counts, &key))?,
         StatusFormat::Text => context.output.text(&as_text(&counts, &key))?,
@@ -162,7 +166,11 @@ fn as_prometheus(counts: &Counts, key: &KeyReport) -> String {
     }
     let gauges = [
         ("orgkey_credentials_held", "Credentials on hold.", counts.held),
-        ("orgkey_revocations_owed", "Credentials with a revocation owed.", counts.owed),
+        (
+            "orgkey_revocations_owed",
+            "Revocations that Salesforce could not be told of yet.",
+            counts.owed,
+        ),
         ("orgkey_rotations_overdue", "Credentials overdue for rotation.", counts.overdue),
         ("orgkey_rotations_due_soon", "Rotations due within 7 days.", counts.due_soon),
         ("orgkey_sign_ins_pending", "Sign-ins that wait for a person.", counts.pending),
