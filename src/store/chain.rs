@@ -32,6 +32,11 @@ impl HeadFile {
         Self { path: store.with_file_name(FILE), durability, boot: || None }
     }
 
+    /// What a commit of the store's connection survives.
+    pub(super) fn durability(&self) -> Durability {
+        self.durability
+    }
+
     /// Who tells which boot this is.
     pub(super) fn tell_boot(&mut self, boot: fn() -> Option<String>) {
         self.boot = boot;

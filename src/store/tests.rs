@@ -338,6 +338,10 @@ fn hand_outs_are_counted_by_minute_and_program() {
         store.connection.query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
     };
     assert_eq!(open(&store), (1, 2));
+    let mode = |store: &Store| -> i64 {
+        store.connection.query_row("PRAGMA synchronous", [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(mode(&store), 2, "everything else outlives a power cut");
     let hold = r#"{"reason":"x","by":"","since":0}"#;
     store.connection.execute("UPDATE credential SET held = ?1", [hold]).unwrap();
     assert!(!store.count_hand_out(id, &hand_out).unwrap(), "on hold: there is no hand-out");

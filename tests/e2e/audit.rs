@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::agent::Agent;
 use crate::common::{Home, MARKER, PUBLIC_APP, Run, Simulator, config, run};
 use crate::installed;
 
@@ -275,4 +276,28 @@ fn a_report_proves_that_a_replaced_token_is_dead() {
     );
     let head = home.orgkey(&["audit", "head"]).ok().stdout;
     assert_eq!(all["heads"]["to"], head.trim());
+}
+
+#[test]
+fn an_agent_waits_for_no_disk_at_a_hand_out_within_a_minute() {
+    if !installed(&["strace"], "the syncs of an agent") {
+        return;
+    }
+    let (_simulator, home) = ready();
+    let trace = home.outside().join("agent.trace");
+    let options = ["-f", "-qq", "-y", "-e", "trace=fsync,fdatasync,sync_file_range,msync"];
+    let command = crate::traced(&home.command(&["agent"]), &options, &trace);
+    let _agent = Agent::begin(&home, command);
+    let syncs = || std::fs::read_to_string(&trace).unwrap().lines().count();
+    home.orgkey(&["token", "acme"]).ok();
+    let before = syncs();
+    let handed = handed_out(&home);
+    for _ in 0..20 {
+        home.orgkey(&["token", "acme"]).ok();
+    }
+    // A minute that ends meanwhile is one commit of the chain.
+    assert!(syncs() - before <= 2, "{}", std::fs::read_to_string(&trace).unwrap());
+    assert_eq!(handed_out(&home), handed + 20);
+    home.orgkey(&["agent", "--stop"]).ok();
+    home.orgkey(&["audit", "verify"]).ok();
 }
