@@ -1,6 +1,6 @@
 //! The sealing key: made at the first set-up, opened when it is needed, held until it is locked.
 
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use secrecy::SecretString;
 use zeroize::Zeroizing;
@@ -14,6 +14,7 @@ use crate::engine::seal::Sealer;
 use crate::engine::sensitive::Sensitive;
 use crate::engine::{Engine, Outcome};
 use crate::platform;
+use crate::platform::files::{Stamp, stamp};
 use crate::vault::data_key::DataKey;
 use crate::vault::error::Error as Vault;
 use crate::vault::folder::STORE_KEY;
@@ -28,12 +29,22 @@ pub(super) struct HeldKey {
     identity: Identity,
     /// `store.age` as it was opened: when it is another one, the key may be, too.
     sealed: Zeroizing<Vec<u8>>,
+    /// The stamp of the file when it was last found to be that one.
+    seen: Mutex<Option<Stamp>>,
 }
 
 impl HeldKey {
+    fn new(key: DataKey, identity: Identity, sealed: Zeroizing<Vec<u8>>) -> Self {
+        Self { key, identity, sealed, seen: Mutex::default() }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Option<Stamp>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn open(keys: &KeyFiles<PrivateFolder>, identity: Identity) -> Result<Self, Error> {
         let StoreKey { key, sealed, .. } = keys.open(&identity)?;
-        Ok(Self { key, identity, sealed })
+        Ok(Self::new(key, identity, sealed))
     }
 
     fn bare(keys: &KeyFiles<PrivateFolder>) -> Result<Self, Error> {
@@ -94,11 +105,20 @@ impl Engine {
     /// The held key as `store.age` has it by now. Where that was replaced, it is opened anew with the
     /// identity that is held: nobody is asked, and the key in use is never one that was dropped.
     async fn of_now(&self, held: Arc<HeldKey>) -> Result<Arc<HeldKey>, Error> {
+        // One look at the folder tells a file that was replaced: it is another one. It is taken before
+        // the file is read, so that a change in between is found the next time.
+        let stamp = stamp(&self.settings.locations.key_folder().join(STORE_KEY));
+        if stamp.is_some() && *held.seen() == stamp {
+            return Ok(held);
+        }
         let (keys, before) = (self.keys.clone(), Arc::clone(&held));
         let look = move || match keys.sealed()? {
             // Deleted or damaged, it says nothing of the key; the one that is held goes on.
             None => Ok(None),
-            Some(sealed) if *sealed == *before.sealed => Ok(None),
+            Some(sealed) if *sealed == *before.sealed => {
+                *before.seen() = stamp;
+                Ok(None)
+            }
             Some(_) => match HeldKey::open(&keys, before.identity.clone()) {
                 Err(Error::Vault(Vault::Damaged { .. })) => Ok(None),
                 opened => opened.map(Some),
@@ -213,7 +233,7 @@ impl Engine {
             self.store.call(move |store| store.record(&entry)).await?;
         }
         let Created { key, identity, sealed, recovery_identity, .. } = created;
-        self.hold(HeldKey { key, identity, sealed });
+        self.hold(HeldKey::new(key, identity, sealed));
         Ok(recovery_identity)
     }
 
