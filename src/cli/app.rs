@@ -216,9 +216,9 @@ fn guide(my_domain: Option<&str>, sandbox: bool, context: &Context) -> Done {
         context.output.text(&format!("{number}. {}", step.title))?;
         step.lines.iter().try_for_each(|line| context.output.text(&format!("   {line}")))?;
     }
-    let [page, _] = guide::callback_urls(&login_url);
+    let [page, loopback] = guide::callback_urls(&login_url);
     context.output.text(&format!(
-        "Then: orgkey app add default --client-id KEY --redirect-uri {page}\n      orgkey app test --wait"
+        "Then: orgkey app add default --client-id KEY --redirect-uri {page} --redirect-uri {loopback}\n      orgkey app test --wait"
     ))
 }
 

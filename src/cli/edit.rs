@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::domain::name::{ConnectionName, Environment, Target};
+use crate::domain::name::{Address, ConnectionName, Environment, Target};
 use crate::domain::text::clean_and_mask;
 use crate::engine::operation::{DeleteRequest, ResetRequest, SaveRequest};
 use crate::engine::{Error, Failure, Invalid, Operation, Outcome, Refusal, Selection, exit, now};
@@ -173,6 +173,9 @@ pub(crate) async fn delete(delete: Delete, context: &Context) -> Done {
         named[0]
     );
     confirm(&named, &what, "delete", delete.confirm.as_deref(), context).await?;
+    let shown = context.ask(Operation::Show(selection.clone())).await?;
+    let was_in_use =
+        !delete.both && matches!(&shown, Outcome::Credential(credential) if credential.in_use);
     let request = DeleteRequest { selection, both: delete.both, reason: delete.reason };
     let Outcome::Deleted(receipts) = context.ask(Operation::Delete(request)).await? else {
         return Err(unexpected());
@@ -189,10 +192,24 @@ pub(crate) async fn delete(delete: Delete, context: &Context) -> Done {
             .collect();
         return context.output.object(&json!({ "schema": 1, "deleted": deleted }));
     }
-    for receipt in receipts {
+    for receipt in &receipts {
         let proof = proof_in_words(receipt.proof);
         let words = format!("{}{proof}", revocation_in_words(receipt.revocation));
         context.output.text(&format!("{} deleted; {words}", receipt.address))?;
+    }
+    match receipts.as_slice() {
+        [one] if was_in_use => say_what_is_left(&one.address, context).await,
+        _ => Ok(()),
+    }
+}
+
+/// A script that says the plain name gets the other environment from now on.
+async fn say_what_is_left(deleted: &Address, context: &Context) -> Done {
+    let target = Target { name: deleted.name.clone(), environment: None };
+    let left = context.ask_once(Operation::Show(Selection { target, expect: None })).await;
+    if let Ok(Outcome::Credential(left)) = left {
+        let (name, left) = (&deleted.name, &left.address);
+        context.output.say(&format!("plain '{name}' means {left} from now on"));
     }
     Ok(())
 }
@@ -247,7 +264,11 @@ pub(crate) async fn confirm(
         None => {
             return Err(refused(
                 "confirmation_missing",
-                format!("{named} is {verb}d only when its name is given twice"),
+                if named.bytes().all(|byte| byte.is_ascii_digit()) {
+                    format!("{named} credentials are {verb}d only when their number is given")
+                } else {
+                    format!("{named} is {verb}d only when its name is given twice")
+                },
                 format!("add --confirm {named}"),
             ));
         }

@@ -2,7 +2,8 @@
 
 use crate::domain::credential::Credential;
 use crate::engine::operation::HoldRequest;
-use crate::engine::{Operation, Outcome, lives_on, now};
+use crate::engine::outcome::FailureDetail;
+use crate::engine::{Failure, Operation, Outcome, exit, now};
 
 use super::args::{Hold, Many, Release};
 use super::context::Context;
@@ -13,14 +14,23 @@ use super::unexpected;
 /// Puts credentials on hold, all that are named or none.
 pub(crate) async fn hold(hold: Hold, context: &Context) -> Done {
     let addresses = addresses(&hold.many, context).await?;
+    if addresses.is_empty() {
+        return Err(Failure {
+            code: "nothing_held".into(),
+            message: "no credential passes the filter: nothing was put on hold".into(),
+            remedy: "correct the filter; orgkey list shows what is saved".into(),
+            exit_code: exit::NOT_FOUND,
+            detail: FailureDetail::None,
+        }
+        .into());
+    }
     let request = HoldRequest { addresses, reason: hold.reason };
     let stopped = changed(Operation::Hold(request), context).await?;
     print(&stopped, context)?;
-    if let Some(until) = lives_on(&stopped) {
-        context.output.say(&format!(
-            "an access token that was handed out before lives on, until {} at most; orgkey revoke ends it",
-            until.rfc3339()
-        ));
+    if stopped.iter().any(may_live_on) {
+        context.output.say(
+            "an access token that was handed out before lives on while it is used; orgkey revoke ends it",
+        );
     }
     Ok(())
 }
@@ -30,6 +40,11 @@ pub(crate) async fn release(release: Release, context: &Context) -> Done {
     let addresses = addresses(&release.many, context).await?;
     let request = HoldRequest { addresses, reason: release.reason.unwrap_or_default() };
     print(&changed(Operation::Release(request), context).await?, context)
+}
+
+/// Whether it has a token that nobody knows to be out of use.
+fn may_live_on(credential: &Credential) -> bool {
+    credential.token.as_ref().is_some_and(|token| token.refused.is_none())
 }
 
 async fn addresses(
@@ -54,7 +69,7 @@ fn print(credentials: &[Credential], context: &Context) -> Done {
     for Credential { address, held, .. } in credentials {
         context.output.text(&match held {
             Some(hold) => format!("{address} is on hold: {hold}"),
-            None => format!("{address} is not on hold"),
+            None => format!("{address} is released: not on hold"),
         })?;
     }
     Ok(())

@@ -178,9 +178,21 @@ fn receipt_json(receipt: &RevokeReceipt) -> Value {
 
 /// Tries again what could not be delivered.
 async fn pay_owed(context: &Context) -> Done {
+    let Outcome::Owed(before) = context.ask(Operation::Owed).await? else {
+        return Err(unexpected());
+    };
     let Outcome::Owed(owed) = context.ask(Operation::PayOwed).await? else {
         return Err(unexpected());
     };
+    let is_left = |one: &OwedReport| {
+        owed.iter().any(|left| (&left.address, left.since) == (&one.address, one.since))
+    };
+    if !context.output.json {
+        for one in before.iter().filter(|one| !is_left(one)) {
+            let text = format!("{}: the token was revoked at Salesforce (confirmed)", one.address);
+            context.output.text(&text)?;
+        }
+    }
     if context.output.json {
         let owed: Vec<Value> = owed.iter().map(owed_json).collect();
         context.output.object(&json!({ "schema": 1, "owed": owed }))?;
@@ -195,7 +207,7 @@ async fn pay_owed(context: &Context) -> Done {
             ))?;
         }
         if owed.is_empty() {
-            context.output.say("no revocation is owed");
+            context.output.say("no revocation is owed now");
         }
     }
     if owed.is_empty() { Ok(()) } else { Err(Ended::Code(exit::UNREACHABLE)) }

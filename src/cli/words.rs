@@ -87,12 +87,14 @@ fn account_facts(credential: &Credential, now: UnixMillis) -> Vec<Fact> {
 
 fn token_facts(credential: &Credential, now: UnixMillis) -> Vec<Fact> {
     let Some(token) = &credential.token else { return Vec::new() };
-    let end = if token.expiry.at <= now {
+    let end = if token.refused.is_some() {
+        "out of use".to_owned()
+    } else if token.expiry.at <= now {
         "ended".to_owned()
     } else {
         format!("ends in {}", span_in_words(token.expiry.at.since(now)))
     };
-    let sure = if token.expiry.known { "" } else { " (assumed)" };
+    let sure = if token.expiry.known || token.refused.is_some() { "" } else { " (assumed)" };
     let signed_in = ago(token.signed_in_at, now);
     let proof = if credential.environment_proven { "" } else { "environment not proven" };
     vec![

@@ -27,7 +27,7 @@ const LIVE_SETS: usize = 4;
 impl Engine {
     /// When the active set may be revoked once it is replaced: a session's length after its last
     /// hand-out, at most `limit` seconds (a day where nobody says) from now, and at once when it was
-    /// never handed out.
+    /// never handed out, or is out of use.
     pub(super) async fn drain_end(
         &self,
         row: &CredentialRow,
@@ -35,8 +35,11 @@ impl Engine {
         limit: Option<u64>,
     ) -> Result<UnixMillis, Error> {
         let Some(active) = &row.credential.token else { return Ok(now()) };
-        let (id, generation) = (row.id, active.generation);
-        let last = self.store.call(move |store| store.last_hand_out(id, generation)).await?;
+        if active.refused.is_some() {
+            return Ok(now());
+        }
+        let id = row.id;
+        let last = self.store.call(move |store| store.last_hand_out(id)).await?;
         let end = last.map_or(now(), |last| last.plus(session));
         Ok(end.min(now().plus(limit.map_or(LONGEST, Duration::from_secs))))
     }
@@ -136,6 +139,7 @@ impl Engine {
         let draining: Vec<_> =
             sets.into_iter().filter(|set| set.role == TokenRole::Draining).collect();
         let mut result = Revocation::NothingToRevoke;
+        // Oldest first: what is told in the end is what became of the one that was replaced last.
         for (index, set) in draining.iter().enumerate() {
             let due = set.drain_until.is_none_or(|until| until <= now());
             result = if due || index < surplus {

@@ -1,7 +1,6 @@
 //! Hold and release: the stop button. It needs no key, and takes nothing back that was handed out.
 
 use crate::domain::audit::AuditEvent;
-use crate::domain::credential::Credential;
 use crate::domain::hold::Hold;
 use crate::domain::name::Address;
 use crate::domain::text;
@@ -60,10 +59,4 @@ impl Engine {
         }
         Ok(rows)
     }
-}
-
-/// Until when what was handed out before lives on at most, of those that have a token.
-pub(crate) fn lives_on(credentials: &[Credential]) -> Option<crate::domain::time::UnixMillis> {
-    let tokens = credentials.iter().filter_map(|credential| credential.token.as_ref());
-    tokens.map(|token| token.expiry.at).filter(|at| *at > now()).max()
 }

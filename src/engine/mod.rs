@@ -73,7 +73,6 @@ pub(crate) use backup::{inspect_backup, set_damaged_aside};
 pub(crate) use clock::now;
 pub(crate) use error::{Error, Invalid, Refusal, exit, exit_code_of};
 pub(crate) use examine::{finding, inspect_absent_store, inspect_home, ok};
-pub(crate) use hold::lives_on;
 pub(crate) use operation::{Operation, Selection};
 pub(crate) use outcome::{Event, Failure, Outcome, Progress};
 use select::PlainName;

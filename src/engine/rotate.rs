@@ -97,7 +97,12 @@ impl Engine {
         let Outcome::Tested(report) = tested else {
             return Err(Error::Setup(SetupNeed::NoToken(after.address)));
         };
-        Ok(reported(&after, RotationHow::Refresh, OldToken::Spent, &report.check))
+        let mut check = report.check;
+        if check.outcome != CheckOutcome::Ok {
+            // That it was rotated is true whatever the test says.
+            check.message = format!("rotated, but its access test failed: {}", check.message);
+        }
+        Ok(reported(&after, RotationHow::Refresh, OldToken::Spent, &check))
     }
 
     /// How often tokens are to be rotated, by what config.toml and the store say.

@@ -155,19 +155,22 @@ impl Store {
         Ok(true)
     }
 
-    /// The end of the last minute in which a token set was handed out.
-    pub(crate) fn last_hand_out(
-        &self,
-        credential: RecordId,
-        generation: Generation,
-    ) -> Result<Option<UnixMillis>, Error> {
+    /// The end of the last minute in which an access token of a credential was handed out: of any
+    /// generation, for a refresh leaves the access tokens before it alive.
+    pub(crate) fn last_hand_out(&self, credential: RecordId) -> Result<Option<UnixMillis>, Error> {
         let end: Option<i64> = self.connection.query_row(
             "SELECT max(at) FROM (
-                 SELECT max(minute + 1) * 60000 AS at FROM hand_out
-                  WHERE credential_id = ?1 AND generation = ?2
+                 SELECT max(minute + 1) * 60000 AS at FROM hand_out WHERE credential_id = ?1
                  UNION ALL
-                 SELECT handed_out FROM token_set WHERE credential_id = ?1 AND generation = ?2)",
-            (credential.0, generation.0),
+                 SELECT max(handed_out) FROM token_set WHERE credential_id = ?1
+                 UNION ALL
+                 SELECT (max(a.at) / 60000 + 1) * 60000
+                   FROM audit a
+                  WHERE a.event = 'handed_out'
+                    AND a.subject = (SELECT n.name || '/' || c.environment FROM credential c
+                                       JOIN connection n ON n.id = c.connection_id
+                                      WHERE c.id = ?1))",
+            [credential.0],
             |row| row.get(0),
         )?;
         Ok(end.map(UnixMillis))

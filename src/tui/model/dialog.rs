@@ -86,6 +86,14 @@ impl TypedDialog {
         match intent {
             FormIntent::Cancel => return DialogWish::Close,
             FormIntent::Next | FormIntent::Previous => self.on_cancel = !self.on_cancel,
+            // What is typed next would act as keys.
+            FormIntent::Activate
+                if !self.on_cancel
+                    && self.task == TypedTask::Hold
+                    && self.typed.value().trim().is_empty() =>
+            {
+                self.mistyped = true;
+            }
             FormIntent::Activate if self.on_cancel || self.typed.value().trim().is_empty() => {
                 return DialogWish::Close;
             }

@@ -43,7 +43,10 @@ pub(super) fn draw_typed(
     let button = draw_buttons(page, 5, &[("[ Cancel ]", true)], dialog.on_cancel);
     cursor = cursor.or(button);
     page.next();
-    if let Some(wanted) = wanted.filter(|_| dialog.mistyped) {
+    if dialog.mistyped && dialog.task == TypedTask::Hold {
+        page.gap();
+        page.text(3, "! a hold needs its reason; nothing is on hold yet", page.theme.wrong());
+    } else if let Some(wanted) = wanted.filter(|_| dialog.mistyped) {
         page.gap();
         page.text(3, &format!("! that is not {wanted}; nothing was {verb}d"), page.theme.wrong());
     }
