@@ -40,6 +40,8 @@ impl Engine {
         }
         let id = row.id;
         let last = self.store.call(move |store| store.last_hand_out(id)).await?;
+        // What was handed out before this sign-in is of a set that drains, or is gone.
+        let last = last.filter(|last| *last >= active.signed_in_at);
         let end = last.map_or(now(), |last| last.plus(session));
         Ok(end.min(now().plus(limit.map_or(LONGEST, Duration::from_secs))))
     }

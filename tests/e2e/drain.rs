@@ -63,3 +63,20 @@ fn a_delete_revokes_what_is_draining_too() {
     home.orgkey(&["delete", "acme", "--confirm", "acme"]).ok();
     assert_eq!(approvals(&simulator), 0);
 }
+
+#[test]
+fn what_a_script_took_before_a_rotation_by_refresh_still_drains_after_the_next_sign_in() {
+    let simulator = Simulator::start();
+    let home = Home::new();
+    home.ready_credential(&simulator, "acme", ANA);
+    home.orgkey(&["token", "acme"]).ok();
+    home.orgkey(&["rotate", "acme"]).ok();
+    let again = home.set_up(&simulator, "acme", ANA).ok();
+    assert!(again.stderr.contains("the old token works until"), "{again}");
+    assert_eq!(approvals(&simulator), 2, "the script's token lives by the old one");
+    // What was revoked does not drain: nobody can be using it.
+    home.orgkey(&["revoke", "acme", "--confirm", "acme"]).ok();
+    let after = home.set_up(&simulator, "acme", ANA).ok();
+    assert!(!after.stderr.contains("works until"), "{after}");
+    assert_eq!(approvals(&simulator), 1);
+}
