@@ -233,6 +233,24 @@ pub(super) fn report_outcome(outcome: Outcome, context: &Context) -> Done {
     report(&receipt, context)
 }
 
+/// What became of the token set that was replaced; an earlier one may still drain beside it.
+fn say_replaced(receipt: &SetupReceipt, context: &Context) {
+    let draining = receipt.credential.draining.as_ref();
+    let draining = draining.map(|draining| draining_in_words(draining, now()));
+    match (receipt.replaced, draining) {
+        (Revocation::Draining, Some(old)) => {
+            context.output.say(&format!("before: {old}, then it is revoked"));
+        }
+        (Revocation::NothingToRevoke, _) => {}
+        (replaced, earlier) => {
+            context.output.say(&format!("before: {}", revocation_in_words(replaced)));
+            if let Some(earlier) = earlier {
+                context.output.say(&format!("an earlier one drains yet: {earlier}"));
+            }
+        }
+    }
+}
+
 /// What a set-up came to.
 pub(super) fn report(receipt: &SetupReceipt, context: &Context) -> Done {
     let credential = &receipt.credential;
@@ -263,16 +281,7 @@ pub(super) fn report(receipt: &SetupReceipt, context: &Context) -> Done {
             let generation = credential.token.as_ref().map_or(0, |token| token.generation.0);
             context.output.text(&format!("rotated: generation {generation} is in use"))?;
         }
-        match &credential.draining {
-            Some(draining) => {
-                let old = draining_in_words(draining, now());
-                context.output.say(&format!("before: {old}, then it is revoked"));
-            }
-            None if receipt.replaced != Revocation::NothingToRevoke => {
-                context.output.say(&format!("before: {}", revocation_in_words(receipt.replaced)));
-            }
-            None => {}
-        }
+        say_replaced(receipt, context);
     }
     match crate::engine::exit_code_of(receipt.test.outcome) {
         0 => Ok(()),
