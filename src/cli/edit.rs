@@ -187,6 +187,7 @@ pub(crate) async fn delete(delete: Delete, context: &Context) -> Done {
                 json!({
                     "name": receipt.address.name, "environment": receipt.address.environment,
                     "revocation": receipt.revocation, "proof": receipt.proof,
+                    "message": receipt.message,
                 })
             })
             .collect();
@@ -196,6 +197,9 @@ pub(crate) async fn delete(delete: Delete, context: &Context) -> Done {
         let proof = proof_in_words(receipt.proof);
         let words = format!("{}{proof}", revocation_in_words(receipt.revocation));
         context.output.text(&format!("{} deleted; {words}", receipt.address))?;
+        if !receipt.message.is_empty() {
+            context.output.say(&receipt.message);
+        }
     }
     match receipts.as_slice() {
         [one] if was_in_use => say_what_is_left(&one.address, context).await,

@@ -3,11 +3,12 @@
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
+use crate::domain::credential::State;
 use crate::domain::name::Address;
 use crate::domain::packed::Row;
 use crate::engine::operation::RevokeRequest;
 use crate::engine::outcome::{OwedReport, Proof, Revocation, RevokeReceipt};
-use crate::engine::{Failure, Operation, Outcome, Selection, exit};
+use crate::engine::{Failure, Operation, Outcome, Selection, exit, now};
 
 use super::args::Revoke;
 use super::context::Context;
@@ -72,9 +73,9 @@ pub(crate) async fn run(revoke: Revoke, context: &Context) -> Done {
     conclude(&receipts, failed)
 }
 
-/// Whether there is something to revoke, or something owed.
+/// Whether there is something to revoke, something owed, or a lost answer that may be a token.
 fn has_token(row: &Row<'_>) -> bool {
-    row.has_token_to_test() || row.owes_revocation()
+    row.has_token_to_test() || row.owes_revocation() || row.state(now()) == State::Uncertain
 }
 
 async fn revoke_one(

@@ -4,7 +4,7 @@
 use crate::domain::audit::AuditEvent;
 use crate::engine::error::Error;
 use crate::engine::operation::DeleteRequest;
-use crate::engine::outcome::{DeleteReceipt, Proof, Revocation};
+use crate::engine::outcome::DeleteReceipt;
 use crate::engine::select::PlainName;
 use crate::engine::{Engine, Outcome, Reporter};
 use crate::store::CredentialRow;
@@ -26,10 +26,8 @@ impl Engine {
         };
         let mut receipts = Vec::new();
         for row in rows {
-            let address = row.credential.address.clone();
-            let (revocation, proof) =
-                self.delete_one(row, request.reason.as_deref(), reporter).await?;
-            receipts.push(DeleteReceipt { address, revocation, proof });
+            let receipt = self.delete_one(row, request.reason.as_deref(), reporter).await?;
+            receipts.push(receipt);
         }
         self.store.call(|store| store.truncate_log()).await?;
         Ok(Outcome::Deleted(receipts))
@@ -40,15 +38,18 @@ impl Engine {
         row: CredentialRow,
         reason: Option<&str>,
         reporter: &Reporter,
-    ) -> Result<(Revocation, Option<Proof>), Error> {
+    ) -> Result<DeleteReceipt, Error> {
         // No refresh may be under way: its answer would be a token that nobody owns.
         let _lock = self.lock(row.id, reporter).await?;
-        let debts = self.debts(&row).await?;
-        let address = row.credential.address.to_string();
+        let debts = self.debts(&row, |_| true).await?;
+        let message = self.lost_answer(row.id).await?.to_owned();
+        let address = row.credential.address.clone();
         let detail = format!("{} token sets", debts.len());
-        let entry = self.audit_of(AuditEvent::CredentialDeleted, address, detail, reason);
-        let (id, owed) = (row.id, debts.iter().map(|debt| debt.owed.clone()).collect::<Vec<_>>());
+        let entry =
+            self.audit_of(AuditEvent::CredentialDeleted, address.to_string(), detail, reason);
+        let (id, owed) = (row.id, self.recorded(&row.credential, &debts));
         self.call_with_room(move |store| store.delete_credential(id, &owed, &entry)).await?;
-        self.pay_and_prove(&debts, reporter).await
+        let (revocation, proof) = self.pay_and_prove(&debts, reporter).await?;
+        Ok(DeleteReceipt { address, revocation, proof, message })
     }
 }

@@ -195,6 +195,8 @@ pub(crate) struct DeleteReceipt {
     pub(crate) revocation: Revocation,
     /// How certain that is; `None` where nothing was revoked.
     pub(crate) proof: Option<Proof>,
+    /// What else has to be known; empty where nothing has.
+    pub(crate) message: String,
 }
 
 /// A set-up that waits for the person.

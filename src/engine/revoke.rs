@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::domain::audit::AuditEvent;
+use crate::domain::audit::{AuditEntry, AuditEvent};
 use crate::domain::credential::{Cause, Check, CheckKind, CheckOutcome, Credential};
 use crate::domain::record::RecordId;
-use crate::domain::token::TokenSet;
+use crate::domain::token::{TokenRole, TokenSet};
 use crate::engine::error::Error;
 use crate::engine::key_use::KeyAccess;
 use crate::engine::keyring::OpenKey;
@@ -20,8 +20,8 @@ use crate::engine::{Engine, Outcome, Reporter, now};
 use crate::oauth::{identity, revoke};
 use crate::store::{CredentialRow, OwedRow, TokenRow, new_record_id};
 
-/// What has to be known of a revocation after a refresh whose answer was lost.
-const LOST_ANSWER: &str = "the answer to a refresh was lost before: a token that nobody here knows may be live, so block the app or freeze the user in Salesforce too";
+/// What has to be known of a revocation after a refresh or a sign-in whose answer was lost.
+const LOST_ANSWER: &str = "an answer of Salesforce was lost before: a token that nobody here knows may be live, so block the app or freeze the user in Salesforce too";
 /// How long after a failed try an agent makes the next one; twice as long after each.
 const FIRST_RETRY: Duration = Duration::from_secs(60);
 /// The longest of these waits.
@@ -73,7 +73,10 @@ impl Engine {
         let app = row.credential.app.clone();
         let was_revoked =
             row.credential.token.as_ref().and_then(|token| token.refused) == Some(Cause::Revoked);
-        let debts = if was_revoked { Vec::new() } else { self.debts(&row).await? };
+        // Of what was revoked before, the record stays; what has signed in since is live.
+        let debts =
+            self.debts(&row, |stored| !(was_revoked && stored.role == TokenRole::Active)).await?;
+        let lost = self.lost_answer(row.id).await?;
         let receipt = |revocation, proof, message: &str| RevokeReceipt {
             address: address.clone(),
             revocation,
@@ -88,9 +91,9 @@ impl Engine {
                 (false, true) => (Revocation::NothingToRevoke, "it was revoked before"),
                 (false, false) => (Revocation::NothingToRevoke, ""),
             };
+            let message = if lost.is_empty() { message } else { lost };
             return Ok(Outcome::Revoked(receipt(revocation, None, message)));
         }
-        let lost = row.credential.intent.is_some();
         let detail = format!("{} token sets", debts.len());
         let subject = address.to_string();
         let reason = request.reason.as_deref();
@@ -103,19 +106,43 @@ impl Engine {
             message: "the token was revoked from here".into(),
             remedy: "set up the OAuth token".into(),
         };
-        let (id, owed) = (row.id, debts.iter().map(|debt| debt.owed.clone()).collect::<Vec<_>>());
+        let (id, owed) = (row.id, self.recorded(&row.credential, &debts));
         self.call_with_room(move |store| store.revoke_credential(id, &owed, &check, &entry))
             .await?;
         let (revocation, proof) = self.pay_and_prove(&debts, reporter).await?;
-        self.retry_owed(reporter).await?;
-        let message = if lost { LOST_ANSWER } else { "" };
-        Ok(Outcome::Revoked(receipt(revocation, proof, message)))
+        Ok(Outcome::Revoked(receipt(revocation, proof, lost)))
     }
 
-    /// What revokes each token set of a credential, newest first. Nothing is durable yet.
-    pub(super) async fn debts(&self, row: &CredentialRow) -> Result<Vec<Debt>, Error> {
+    /// What has to be told where an exchange was begun and never settled; else nothing. For who
+    /// holds the lock: nobody else's exchange is under way.
+    pub(super) async fn lost_answer(&self, id: RecordId) -> Result<&'static str, Error> {
+        let is_open = self.store.call(move |store| store.has_intent(id)).await?;
+        Ok(if is_open { LOST_ANSWER } else { "" })
+    }
+
+    /// Each debt with the audit row that says whose token it is.
+    pub(super) fn recorded(
+        &self,
+        credential: &Credential,
+        debts: &[Debt],
+    ) -> Vec<(OwedRow, AuditEntry)> {
+        let pair = |debt: &Debt| {
+            let detail = account_of(&debt.owed);
+            (debt.owed.clone(), self.audit(AuditEvent::RevocationOwed, credential, detail))
+        };
+        debts.iter().map(pair).collect()
+    }
+
+    /// What revokes each token set of a credential that `is_wanted`, oldest first. Nothing is
+    /// durable yet.
+    pub(super) async fn debts(
+        &self,
+        row: &CredentialRow,
+        is_wanted: impl Fn(&TokenRow) -> bool,
+    ) -> Result<Vec<Debt>, Error> {
         let id = row.id;
-        let sets = self.store.call(move |store| store.token_sets(id)).await?;
+        let mut sets = self.store.call(move |store| store.token_sets(id)).await?;
+        sets.retain(is_wanted);
         if sets.is_empty() {
             return Ok(Vec::new());
         }

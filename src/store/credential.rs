@@ -184,14 +184,15 @@ impl Store {
     pub(crate) fn delete_credential(
         &mut self,
         id: RecordId,
-        owed: &[OwedRow],
+        owed: &[(OwedRow, AuditEntry)],
         entry: &AuditEntry,
     ) -> Result<(), Error> {
         self.write(|transaction| {
             // The records go with the credential; the chain keeps them.
             super::hand_out::fold(transaction, None)?;
-            for debt in owed {
+            for (debt, entry) in owed {
                 super::revocation::insert(transaction, debt)?;
+                append(transaction, entry)?;
             }
             let connection: [u8; 16] = transaction
                 .query_row("SELECT connection_id FROM credential WHERE id = ?1", [id.0], |row| {

@@ -48,18 +48,19 @@ impl Store {
         })
     }
 
-    /// Takes all token sets of a credential out of use: what revokes them is owed from now on. The
-    /// active one stays as the record that it was revoked; the others go.
+    /// Takes all token sets of a credential out of use: what revokes them is owed from now on, with an
+    /// audit row each. The active one stays as the record that it was revoked; the others go.
     pub(crate) fn revoke_credential(
         &mut self,
         credential: RecordId,
-        owed: &[OwedRow],
+        owed: &[(OwedRow, AuditEntry)],
         check: &Check,
         entry: &AuditEntry,
     ) -> Result<(), Error> {
         self.write(|transaction| {
-            for debt in owed {
+            for (debt, entry) in owed {
                 insert(transaction, debt)?;
+                append(transaction, entry)?;
             }
             transaction.execute(
                 "DELETE FROM token_set WHERE credential_id = ?1 AND role <> 'active'",

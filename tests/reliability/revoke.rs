@@ -52,6 +52,31 @@ fn revoke_once(simulator: &Simulator, call: &str, n: usize, met: &mut Met) -> bo
     hit.met
 }
 
+/// A set-up after a revoke that is hit, and then another revoke; `false` when the call is not met.
+/// What has signed in since is live, though the credential was revoked before.
+fn revoke_again_once(simulator: &Simulator, call: &str, n: usize, met: &mut Met) -> bool {
+    let home = Home::new();
+    simulator.control("revoke", &json!({ "username": ANA }));
+    home.ready_credential(simulator, "acme", ANA);
+    home.orgkey(&["revoke", "acme", "--confirm", "acme"]).ok();
+    let redirect = simulator.sign_in(&home.orgkey(&["setup", "acme", "--start"]).ok().stdout, ANA);
+    let finish = Subject { arguments: &["setup", "acme", "--finish", "-"], stdin: &redirect };
+    let hit = finish.hit(&home, Blow::Kill, call, n);
+    if hit.met {
+        let point = format!("{call} {n}");
+        assert_sound(&home);
+        settle(simulator);
+        let lived = approvals(simulator, ANA);
+        *(if lived == 0 { &mut met.before } else { &mut met.after }) += 1;
+        let again = home.orgkey(&["revoke", "acme", "--confirm", "acme"]);
+        let is_told = again.stdout.contains("an answer of Salesforce was lost");
+        home.orgkey(&["revoke", "--owed"]).ok();
+        let alive = approvals(simulator, ANA);
+        assert!(alive == 0 || is_told, "{point}: {alive} of {lived} live, unsaid: {again}");
+    }
+    hit.met
+}
+
 /// One hold of three that is hit.
 fn hold_once(home: &Home, call: &str, n: usize, met: &mut Met) -> bool {
     home.orgkey(&["release", "--all"]).ok();
@@ -83,6 +108,18 @@ fn a_kill_where_a_revoke_is_heard_leaves_it_dead_or_owed() {
     let mut met = Met::default();
     let calls = ["fdatasync", "pwrite64", "recvfrom", "writev", "sendto"].map(str::to_owned);
     each_point(&calls, |call, n| revoke_once(&simulator, call, n, &mut met));
+    assert!(met.before > 0 && met.after > 0, "{met:?}");
+}
+
+#[test]
+fn a_revoke_after_a_killed_set_up_leaves_nothing_live_unsaid() {
+    if !installed(&["strace"], "kills at the system calls of a set-up after a revoke") {
+        return;
+    }
+    let simulator = Simulator::start();
+    let mut met = Met::default();
+    let calls = ["fdatasync", "pwrite64@inbox", "recvfrom", "sendto"].map(str::to_owned);
+    each_point(&calls, |call, n| revoke_again_once(&simulator, call, n, &mut met));
     assert!(met.before > 0 && met.after > 0, "{met:?}");
 }
 

@@ -112,7 +112,6 @@ impl<'a> Row<'a> {
     }
 
     /// Whether a revocation for it is owed.
-    /// Whether a revocation is owed.
     pub(crate) fn owes_revocation(&self) -> bool {
         self.flags & flag::OWED != 0
     }

@@ -87,7 +87,13 @@ impl Model {
             (_, Outcome::Deleted(receipts)) => {
                 for receipt in receipts {
                     let text = format!("{} is deleted", receipt.address);
-                    self.say(Tone::Good, text, revocation_in_words(receipt.revocation));
+                    let revoked = revocation_in_words(receipt.revocation);
+                    if receipt.message.is_empty() {
+                        self.say(Tone::Good, text, revoked);
+                    } else {
+                        let text = format!("{text}; {revoked}");
+                        self.say(Tone::Bad, text, receipt.message.as_str());
+                    }
                 }
                 return self.after_revocation();
             }

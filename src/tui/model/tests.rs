@@ -413,6 +413,7 @@ fn delete_needs_the_address_and_says_what_became_of_the_token() {
             address,
             revocation,
             proof: None,
+            message: String::new(),
         }])
     });
     assert!(model.notices.newest().unwrap().remedy.contains("owed"));
