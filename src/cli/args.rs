@@ -8,6 +8,7 @@ mod many;
 mod report;
 mod revoke;
 mod rotate;
+mod round;
 mod simulate;
 mod status;
 
@@ -24,6 +25,7 @@ pub(crate) use many::Many;
 pub(crate) use report::{Format, Report};
 pub(crate) use revoke::{Hold, Release, Revoke};
 pub(crate) use rotate::Rotate;
+pub(crate) use round::{Round, RoundNext, RoundSkip, RoundStart};
 pub(crate) use simulate::Simulate;
 pub(crate) use status::{Status, StatusFormat};
 
@@ -65,6 +67,9 @@ pub(crate) enum Command {
     /// By a refresh, or by a new sign-in where the app does not rotate refresh tokens. The old token works until the new one has passed its test; then it drains and is revoked.
     /// Exit code 3 means that a person must sign in.
     Rotate(Rotate),
+    /// Sign in for many, one after another: a worklist that any session goes on with
+    #[command(subcommand)]
+    Round(Round),
     /// Edit saved credentials without clearing them
     ///
     /// A change of the account while a token lives is staged: the token works until the new

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::domain::copy::{BackupPurpose, CopyStanding};
 use crate::domain::name::Address;
-use crate::domain::text::clean_and_mask;
+use crate::domain::text::{clean_and_mask, counted};
 use crate::engine::operation::{BackupRequest, RestoreRequest};
 use crate::engine::outcome::{
     AdoptReceipt, BackupFacts, BackupReceipt, MoveReceipt, Present, RestoreReceipt,
@@ -289,10 +289,6 @@ fn held(backup: &BackupReceipt) -> String {
         counted(backup.credentials, "credential"),
         counted(backup.token_sets, "token set")
     )
-}
-
-fn counted(count: u64, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 fn backup_json(backup: &BackupReceipt) -> Value {

@@ -8,7 +8,7 @@ use crate::platform::terminal::FormerModes;
 
 use super::context::{Context, hidden};
 use super::output::{Done, Ended};
-use super::setup::{finish, is_about_the_paste, report_outcome, who_signs_in};
+use super::setup::{Answered, Asked, finish, is_about_the_paste, report_outcome, who_signs_in};
 use super::usage_failure;
 
 /// Whether a listener would outlive this command: only an agent's does.
@@ -68,9 +68,10 @@ fn way_in_words(redirect: &LoopbackRedirect, session: &SshSession) -> Vec<String
 /// Shows the URL and the way back, and waits for the redirect and for a paste.
 pub(super) async fn converse(
     started: &AuthorizationStarted,
+    asked: Asked,
     reason: Option<String>,
     context: &Context,
-) -> Done {
+) -> Result<Answered, Ended> {
     context.output.say(&who_signs_in(started));
     context.output.say("");
     context.output.text(&started.url)?;
@@ -81,7 +82,7 @@ pub(super) async fn converse(
     tokio::pin!(waiting);
     let mut listens = true;
     loop {
-        let pasted = hidden("Waiting. Or paste it here (it is not shown), then Enter: ");
+        let pasted = hidden(prompt(asked));
         tokio::pin!(pasted);
         let pasted = loop {
             tokio::select! {
@@ -96,7 +97,7 @@ pub(super) async fn converse(
                     ended => {
                         modes.give_back();
                         context.output.say("");
-                        return report_outcome(ended?, context);
+                        return report_outcome(ended?, context).map(|()| Answered::Completed);
                     }
                 },
                 pasted = &mut pasted => break pasted,
@@ -112,6 +113,9 @@ pub(super) async fn converse(
                 return Err(ended);
             }
         };
+        if let Some(answered) = asked.word(&pasted) {
+            return Ok(answered);
+        }
         let selection = Selection::exactly(&started.address);
         match finish(selection, pasted, reason.clone(), context).await {
             Err(Ended::Failure(failure)) if is_about_the_paste(&failure) => {
@@ -119,9 +123,18 @@ pub(super) async fn converse(
             }
             // The redirect was faster.
             Err(Ended::Failure(failure)) if listens && failure.code == "nothing_pending" => {
-                return report_outcome(waiting.await?, context);
+                return report_outcome(waiting.await?, context).map(|()| Answered::Completed);
             }
-            done => return done,
+            done => return done.map(|()| Answered::Completed),
+        }
+    }
+}
+
+fn prompt(asked: Asked) -> &'static str {
+    match asked {
+        Asked::Alone => "Waiting. Or paste it here (it is not shown), then Enter: ",
+        Asked::InRound => {
+            "Waiting. Or paste it here (it is not shown); s passes over, q leaves; then Enter: "
         }
     }
 }

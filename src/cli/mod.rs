@@ -26,6 +26,7 @@ mod recipient;
 mod report;
 mod revoke;
 mod rotate;
+mod round;
 mod setup;
 mod signals;
 mod simulate;
@@ -150,6 +151,7 @@ async fn perform(command: Command, context: &Context) -> Done {
         Command::Setup(setup) => setup::run(setup, context).await,
         Command::Test(test) => test::run(test, context).await,
         Command::Rotate(rotate) => rotate::run(rotate, context).await,
+        Command::Round(command) => round::run(command, context).await,
         Command::Reset(reset) => edit::reset(reset, context).await,
         Command::Use(place) => edit::put_in_use(place, context).await,
         Command::List => read::list(context).await,

@@ -8,16 +8,17 @@ use crate::domain::name::Address;
 use crate::domain::packed::Row;
 use crate::engine::operation::{BeginSetup, RotateRequest};
 use crate::engine::outcome::{AuthorizationStarted, OldToken, RotationHow, RotationReport};
-use crate::engine::{Operation, Outcome, Selection, exit, exit_code_of, now};
+use crate::engine::{Failure, Operation, Outcome, Selection, exit, exit_code_of, now};
 use crate::platform::terminal;
 
 use super::args::Rotate;
 use super::context::Context;
 use super::many::{self, Chosen, Names};
 use super::output::{Done, Ended};
+use super::setup::{self, Asked};
 use super::test::{AT_ONCE, end_of_many, is_of_the_store};
+use super::unexpected;
 use super::words::rotation_line;
-use super::{setup, unexpected};
 
 /// Rotates the credentials that are named, or of those that pass all that have a token.
 pub(crate) async fn run(rotate: Rotate, context: &Context) -> Done {
@@ -34,26 +35,16 @@ pub(crate) async fn run(rotate: Rotate, context: &Context) -> Done {
         context.output.say(&format!("left out, without a token or on hold: {left_out}"));
     }
     let width = addresses.iter().map(|address| address.to_string().len()).max().unwrap_or(0);
-    let mut results = futures_util::stream::iter(addresses)
-        .map(|address| rotate_one(Selection::exactly(&address), &rotate, context, Some(address)))
-        .buffer_unordered(AT_ONCE);
-    let (mut reports, mut refused) = (Vec::new(), None);
-    while let Some(result) = results.next().await {
-        let report = match result {
-            Ok(report) => report,
-            // What is refused for the whole store is told once, after what could be rotated.
-            Err(Ended::Failure(failure)) if is_of_the_store(&failure) => {
-                refused = refused.or(Some(failure));
-                continue;
-            }
-            Err(ended) => return Err(ended),
-        };
-        let waits_for_person = needs_person(&report) && !rotate.dry_run;
-        if !context.output.json && !waits_for_person {
-            context.output.text(&line(&report, width, rotate.dry_run))?;
+    let tell = |report: &RotationReport| {
+        let waits_for_person = needs_person(report) && !rotate.dry_run;
+        if context.output.json || waits_for_person {
+            return Ok(());
         }
-        reports.push(report);
-    }
+        context.output.text(&line(report, width, rotate.dry_run))
+    };
+    let reason = rotate.reason.as_ref();
+    let (mut reports, refused) =
+        rotate_all(addresses, rotate.dry_run, reason, tell, context).await?;
     reports.sort_by_cached_key(|report| report.address.to_string());
     if context.output.json {
         let all: Vec<_> = reports.iter().map(rotation_json).collect();
@@ -70,9 +61,44 @@ pub(crate) async fn run(rotate: Rotate, context: &Context) -> Done {
     end_of_many(&reports.iter().map(code_of).collect::<Vec<_>>())
 }
 
+/// Rotates side by side, and tells each result as it comes. What is refused for the whole store is
+/// answered once, after what could be rotated.
+pub(super) async fn rotate_all(
+    addresses: Vec<Address>,
+    dry_run: bool,
+    reason: Option<&String>,
+    mut tell: impl FnMut(&RotationReport) -> Done,
+    context: &Context,
+) -> Result<(Vec<RotationReport>, Option<Box<Failure>>), Ended> {
+    let request = |address: &Address| RotateRequest {
+        selection: Selection::exactly(address),
+        dry_run,
+        reason: reason.cloned(),
+    };
+    let mut results = futures_util::stream::iter(addresses)
+        .map(|address| rotate_one(request(&address), context, Some(address)))
+        .buffer_unordered(AT_ONCE);
+    let (mut reports, mut refused) = (Vec::new(), None);
+    while let Some(result) = results.next().await {
+        match result {
+            Ok(report) => {
+                tell(&report)?;
+                reports.push(report);
+            }
+            Err(Ended::Failure(failure)) if is_of_the_store(&failure) => {
+                refused = refused.or(Some(failure));
+            }
+            Err(ended) => return Err(ended),
+        }
+    }
+    Ok((reports, refused))
+}
+
 /// One credential: a sign-in that is needed is begun.
 async fn one(selection: Selection, rotate: &Rotate, context: &Context) -> Done {
-    let report = rotate_one(selection, rotate, context, None).await?;
+    let request =
+        RotateRequest { selection, dry_run: rotate.dry_run, reason: rotate.reason.clone() };
+    let report = rotate_one(request, context, None).await?;
     let begin = needs_person(&report) && !rotate.dry_run;
     let started = if begin { Some(begin_sign_in(&report, rotate, context).await?) } else { None };
     if context.output.json {
@@ -92,7 +118,8 @@ async fn one(selection: Selection, rotate: &Rotate, context: &Context) -> Done {
     };
     context.output.say(&format!("{}: {}", report.address, report.message));
     if terminal::stdin_is_terminal() {
-        return setup::converse(&started, rotate.reason.clone(), context).await;
+        let reason = rotate.reason.clone();
+        return setup::converse(&started, Asked::Alone, reason, context).await.map(|_| ());
     }
     setup::print_start(&started, context)?;
     Err(Ended::Code(exit::NEEDS_SETUP))
@@ -124,13 +151,10 @@ async fn begin_sign_in(
 
 /// Asks for one; among many a refusal is a result like others.
 async fn rotate_one(
-    selection: Selection,
-    rotate: &Rotate,
+    request: RotateRequest,
     context: &Context,
     among_many: Option<Address>,
 ) -> Result<RotationReport, Ended> {
-    let request =
-        RotateRequest { selection, dry_run: rotate.dry_run, reason: rotate.reason.clone() };
     match (context.ask(Operation::Rotate(request)).await, among_many) {
         (Ok(Outcome::Rotated(report)), _) => Ok(*report),
         (Ok(_), _) => Err(unexpected()),

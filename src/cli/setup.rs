@@ -72,35 +72,83 @@ pub(crate) async fn run(setup: Setup, context: &Context) -> Done {
     let Outcome::AuthorizationStarted(started) = context.ask(operation).await? else {
         return Err(unexpected());
     };
-    go_on(&started, setup.start, setup.reason, context).await
+    if setup.start {
+        return show_started(&started, context).await;
+    }
+    go_on(&started, Asked::Alone, setup.reason, context).await.map(|_| ())
 }
 
-/// Shows what was begun; without `start` to its end.
-async fn go_on(
+/// Who asks for a sign-in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// A command about this one alone.
+    Alone,
+    /// A round: a word in place of the address passes it over, or leaves the round.
+    InRound,
+}
+
+/// What the person did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answered {
+    /// Signed in.
+    Completed,
+    /// Passed it over.
+    Skip,
+    /// Left the round.
+    Leave,
+}
+
+impl Asked {
+    /// What a person typed in place of the address.
+    pub(super) fn word(self, typed: &Sensitive) -> Option<Answered> {
+        let is = |word: &str| *typed == Sensitive::new(word.to_owned());
+        match self {
+            Self::InRound if is("s") => Some(Answered::Skip),
+            Self::InRound if is("q") => Some(Answered::Leave),
+            Self::Alone | Self::InRound => None,
+        }
+    }
+
+    fn prompt(self) -> &'static str {
+        match self {
+            Self::Alone => "Paste it here (it is not shown), then Enter: ",
+            Self::InRound => {
+                "Paste it here (it is not shown); or s to pass over, q to leave; then Enter: "
+            }
+        }
+    }
+}
+
+/// Shows what was begun, and leaves it pending.
+pub(super) async fn show_started(started: &AuthorizationStarted, context: &Context) -> Done {
+    if let Some(device) = &started.device {
+        return device::print_start(started, device, context);
+    }
+    if started.flow == Flow::Loopback {
+        loopback::leave_listening(started, context).await?;
+    }
+    print_start(started, context)
+}
+
+/// Shows what was begun, and goes on to its end.
+pub(super) async fn go_on(
     started: &AuthorizationStarted,
-    start: bool,
+    asked: Asked,
     reason: Option<String>,
     context: &Context,
-) -> Done {
+) -> Result<Answered, Ended> {
     if let Some(device) = &started.device {
-        if start {
-            return device::print_start(started, device, context);
-        }
-        return device::converse(started, device, reason, context).await;
+        device::converse(started, device, reason, context).await?;
+        return Ok(Answered::Completed);
     }
-    match (started.flow, start) {
-        (Flow::Loopback, true) => {
-            loopback::leave_listening(started, context).await?;
-            print_start(started, context)
-        }
-        (Flow::Loopback, false) => loopback::converse(started, reason, context).await,
-        (_, true) => print_start(started, context),
-        (_, false) => converse(started, reason, context).await,
+    match started.flow {
+        Flow::Loopback => loopback::converse(started, asked, reason, context).await,
+        _ => converse(started, asked, reason, context).await,
     }
 }
 
 /// Paste, but for an app of the device flow alone.
-async fn first_flow(selection: &Selection, context: &Context) -> Result<Flow, Ended> {
+pub(super) async fn first_flow(selection: &Selection, context: &Context) -> Result<Flow, Ended> {
     let shown = context.ask(Operation::Show(selection.clone())).await?;
     let apps = context.ask(Operation::Apps).await?;
     let (Outcome::Credential(credential), Outcome::Apps(apps)) = (shown, apps) else {
@@ -144,16 +192,17 @@ pub(crate) fn print_start(started: &AuthorizationStarted, context: &Context) -> 
 /// Shows the URL, takes the paste, and asks again after a paste that was not right.
 pub(crate) async fn converse(
     started: &AuthorizationStarted,
+    asked: Asked,
     reason: Option<String>,
     context: &Context,
-) -> Done {
+) -> Result<Answered, Ended> {
     context.output.say(&who_signs_in(started));
     context.output.say("");
     context.output.text(&started.url)?;
     context.output.say("");
     context.output.say(&where_it_ends(started));
     loop {
-        let pasted = hidden("Paste it here (it is not shown), then Enter: ").await;
+        let pasted = hidden(asked.prompt()).await;
         let pasted = match pasted {
             Ok(pasted) => pasted,
             Err(ended) => {
@@ -164,12 +213,15 @@ pub(crate) async fn converse(
                 return Err(ended);
             }
         };
+        if let Some(answered) = asked.word(&pasted) {
+            return Ok(answered);
+        }
         let selection = Selection::exactly(&started.address);
         match finish(selection, pasted, reason.clone(), context).await {
             Err(Ended::Failure(failure)) if is_about_the_paste(&failure) => {
                 context.output.failure(&failure);
             }
-            done => return done,
+            done => return done.map(|()| Answered::Completed),
         }
     }
 }

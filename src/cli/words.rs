@@ -8,6 +8,8 @@ use crate::domain::credential::{Check, CheckOutcome, Credential};
 use crate::domain::hold::Hold;
 use crate::domain::name::{ConnectionName, Environment};
 use crate::domain::rotation::Draining;
+use crate::domain::round::{Round, RoundItem, RoundItemState};
+use crate::domain::text::counted;
 use crate::domain::time::{UnixMillis, span_in_words};
 use crate::engine::outcome::{
     OldToken, Proof, Revocation, RotationHow, RotationReport, TestReport,
@@ -239,6 +241,67 @@ pub(crate) fn rotation_line(report: &RotationReport, width: usize, now: UnixMill
         let _ = write!(line, "\n{:indent$}{}", "", report.remedy);
     }
     line
+}
+
+/// A round: how far it is, what became of replaced tokens, and each credential.
+pub(crate) fn round_card(round: &Round, now: UnixMillis) -> String {
+    let counts = round.counts();
+    let count = |count: usize, words: &str| (count > 0).then(|| format!("{count} {words}"));
+    let done = [
+        count(counts.refreshed, "refreshed"),
+        count(counts.signed_in, "signed in"),
+        count(counts.skipped, "passed over"),
+        count(counts.deleted, "deleted"),
+        count(counts.waiting, if round.is_open() { "left" } else { "left undone" }),
+    ];
+    let old = [
+        count(counts.draining, "of the replaced tokens drain"),
+        count(counts.owed, "owed to be revoked (orgkey revoke --owed)"),
+    ];
+    let join =
+        |parts: &[Option<String>]| parts.iter().flatten().cloned().collect::<Vec<_>>().join(", ");
+    let end = match round.ended_at {
+        Some(at) => format!("ended {}", ago(at, now)),
+        None => "open".into(),
+    };
+    let by = if round.started_by.is_empty() {
+        String::new()
+    } else {
+        format!(" by {}", round.started_by)
+    };
+    let mut card = format!(
+        "round to {}: {}, {}; begun {}{by}, {end}\n",
+        round.purpose.in_words(),
+        counted(round.items.len() as u64, "credential"),
+        round.chosen_by,
+        ago(round.started_at, now),
+    );
+    let reason =
+        if round.reason.is_empty() { String::new() } else { format!("reason: {}", round.reason) };
+    for line in [join(&done), join(&old), reason].iter().filter(|line| !line.is_empty()) {
+        let _ = writeln!(card, "  {line}");
+    }
+    let width = round.items.iter().map(|item| item.address.to_string().len()).max().unwrap_or(0);
+    let user_width = round.items.iter().map(|item| item.user.chars().count()).max().unwrap_or(0);
+    for item in &round.items {
+        let address = item.address.to_string();
+        let words = round_item_in_words(item, now);
+        let _ = writeln!(card, "  {address:width$}  {:user_width$}  {words}", item.user);
+    }
+    card
+}
+
+/// How a credential of a round stands.
+fn round_item_in_words(item: &RoundItem, now: UnixMillis) -> String {
+    let at = item.at.map(|at| format!(" {}", ago(at, now))).unwrap_or_default();
+    match item.state {
+        RoundItemState::Waiting if item.is_unattended => ". waits, needs nobody".into(),
+        RoundItemState::Waiting => ". waits".into(),
+        RoundItemState::Refreshed => format!("+ refreshed{at}"),
+        RoundItemState::SignedIn => format!("+ signed in{at}"),
+        RoundItemState::Skipped => format!("- passed over: {}", item.note),
+        RoundItemState::Deleted => "- deleted".into(),
+    }
 }
 
 /// How long ago, near times in words and far ones as a date.

@@ -93,6 +93,12 @@ pub(crate) enum AuditEvent {
     KeyRotated,
     /// An age identity can't open the sealing key any more.
     RecipientRemoved,
+    /// A round was begun.
+    RoundStarted,
+    /// A credential of a round was passed over, or that was taken back.
+    RoundItemSkipped,
+    /// A round was ended.
+    RoundEnded,
 }
 
 impl AuditEvent {
@@ -141,6 +147,9 @@ impl AuditEvent {
             Self::Rotated => "rotated",
             Self::KeyRotated => "key_rotated",
             Self::RecipientRemoved => "recipient_removed",
+            Self::RoundStarted => "round_started",
+            Self::RoundItemSkipped => "round_item_skipped",
+            Self::RoundEnded => "round_ended",
         }
     }
 }

@@ -13,7 +13,12 @@ const KEYS: [&str; 8] = ["env", "state", "user", "org", "app", "tag", "is", "due
 
 /// A parsed filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Filter(Vec<(bool, Term)>);
+pub(crate) struct Filter {
+    /// As it was typed, without the blanks around it.
+    typed: String,
+    /// Its words, and whether each has to hold.
+    words: Vec<(bool, Term)>,
+}
 
 /// What one word asks for; texts are in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +57,10 @@ impl Filter {
             };
             (!word.is_empty()).then(|| (wanted, Term::parse(&word.to_lowercase())))
         };
-        Self(typed.split_whitespace().filter_map(word).collect())
+        Self {
+            typed: typed.trim().to_owned(),
+            words: typed.split_whitespace().filter_map(word).collect(),
+        }
     }
 
     /// Reads a filter that something is done by: what a search takes for a plain word may be a
@@ -70,7 +78,7 @@ impl Filter {
             if key == "is" && !["held", "owed"].contains(&value.to_lowercase().as_str()) {
                 return Err(format!("'{word}' is neither is:held nor is:owed"));
             }
-            if key == "env" && !matches!(Self::parse(word).0[..], [(_, Term::Environment(_))]) {
+            if key == "env" && !matches!(Self::parse(word).words[..], [(_, Term::Environment(_))]) {
                 return Err(format!("'{word}' is neither env:production nor env:sandbox"));
             }
         }
@@ -81,14 +89,19 @@ impl Filter {
         if filter.is_empty() { Err("the filter is empty".to_owned()) } else { Ok(filter) }
     }
 
+    /// What was typed.
+    pub(crate) fn typed(&self) -> &str {
+        &self.typed
+    }
+
     /// Whether nothing is filtered out.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.words.is_empty()
     }
 
     /// Whether a credential passes.
     pub(crate) fn passes(&self, row: &Row<'_>, now: UnixMillis) -> bool {
-        self.0.iter().all(|(wanted, term)| term.holds(row, now) == *wanted)
+        self.words.iter().all(|(wanted, term)| term.holds(row, now) == *wanted)
     }
 }
 

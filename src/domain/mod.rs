@@ -25,6 +25,7 @@ pub(crate) mod policy;
 pub(crate) mod record;
 pub(crate) mod refused;
 pub(crate) mod rotation;
+pub(crate) mod round;
 pub(crate) mod spent;
 pub(crate) mod text;
 pub(crate) mod time;

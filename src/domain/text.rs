@@ -51,6 +51,11 @@ pub(crate) fn mask(text: &str) -> String {
         .join(" ")
 }
 
+/// A number with its word, in the plural where it is not one.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
 /// What kind of secret a text is, as far as its shape tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SecretKind {

@@ -47,7 +47,8 @@ impl Engine {
         Ok(Outcome::Credentials(now.into_iter().map(|row| row.credential).collect()))
     }
 
-    fn who_in_words(&self) -> String {
+    /// Who runs this process, for people.
+    pub(super) fn who_in_words(&self) -> String {
         let record = serde_json::to_string(&self.who).unwrap_or_default();
         UserNames::default().who(&record, false)
     }

@@ -76,6 +76,10 @@ impl Operation {
             | Self::Hold(_)
             | Self::Release(_)
             | Self::Owed
+            | Self::StartRound(_)
+            | Self::Round
+            | Self::SkipInRound(_)
+            | Self::EndRound
             // Who waits for a person shares the key only while it is used.
             | Self::AwaitApproval(_)
             | Self::AwaitRedirect(_)

@@ -37,6 +37,7 @@ mod refresh;
 mod rekey;
 mod revoke;
 mod rotate;
+mod round;
 mod save;
 mod saved;
 mod seal;
@@ -364,6 +365,10 @@ impl Engine {
             Operation::RotateKey(reason) => self.rotate_key(reason).await,
             Operation::RemoveRecipient(request) => self.remove_recipient(request).await,
             Operation::KeyFacts => self.key_facts().await,
+            Operation::StartRound(request) => self.start_round(request).await,
+            Operation::Round => self.round().await,
+            Operation::SkipInRound(request) => self.skip_in_round(request).await,
+            Operation::EndRound => self.end_round().await,
         }
     }
 

@@ -1,5 +1,7 @@
 //! What can be asked of the engine. Plain data without handles, so that it can cross a socket.
 
+mod round;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use crate::domain::audit::AuditFilter;
 use crate::domain::chain::Head;
 use crate::domain::name::{Address, ConnectionName, Environment, Target};
 use crate::engine::sensitive::Sensitive;
+pub(crate) use round::{SkipInRound, StartRound};
 
 /// Everything that dashboard and commands can ask for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,6 +133,14 @@ pub(crate) enum Operation {
     RemoveRecipient(RemoveRecipient),
     /// What can be said of the key without opening it. Answers [`super::Outcome::KeyFacts`].
     KeyFacts,
+    /// Begin a round of sign-ins. Answers [`super::Outcome::Round`].
+    StartRound(StartRound),
+    /// Where the open round stands, or how the last one ended. Answers [`super::Outcome::Round`].
+    Round,
+    /// Pass a credential of the open round over. Answers [`super::Outcome::Round`].
+    SkipInRound(SkipInRound),
+    /// End the open round. Answers [`super::Outcome::Round`] with its receipt.
+    EndRound,
 }
 
 impl Operation {
@@ -203,6 +214,10 @@ impl Operation {
             Self::RotateKey(_) => "rotate_key",
             Self::RemoveRecipient(_) => "remove_recipient",
             Self::KeyFacts => "key_facts",
+            Self::StartRound(_) => "start_round",
+            Self::Round => "round",
+            Self::SkipInRound(_) => "skip_in_round",
+            Self::EndRound => "end_round",
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::domain::lifetime::Lifetime;
 use crate::domain::name::{Address, Environment};
 use crate::domain::packed::Packed;
 use crate::domain::policy::Account;
+use crate::domain::round::Round;
 use crate::domain::time::UnixMillis;
 use crate::domain::token::Expiry;
 use crate::engine::sensitive::Sensitive;
@@ -86,6 +87,8 @@ pub(crate) enum Outcome {
     RecipientRemoved(RecipientRemoval),
     /// What can be said of the key without opening it.
     KeyFacts(KeyFacts),
+    /// The open round, or the one that ended last; `None` where there never was one.
+    Round(Option<Box<Round>>),
 }
 
 /// What is going on, told before the final answer.

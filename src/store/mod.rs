@@ -20,6 +20,7 @@ pub(crate) mod owner;
 mod rekey;
 mod restore;
 mod revocation;
+mod round;
 mod schema;
 mod token;
 mod verify;
@@ -45,6 +46,7 @@ pub(crate) use hand_out::{HandOut, HandOutRow};
 pub(crate) use rekey::{Resealed, Resealing, sealing_keys_of_copy};
 pub(crate) use restore::{AfterRestore, Known, Restore, Restored};
 pub(crate) use revocation::OwedRow;
+pub(crate) use round::{RoundItemRow, RoundRow};
 pub(crate) use token::{Promotion, TokenRow};
 
 /// The byte of `-shm` whose lock is the right to write (SQLite, 'WAL-mode File Format' 2.3).

@@ -4,6 +4,7 @@ use crate::domain::copy::{CopyQuestion, Moved};
 use crate::domain::hold::Hold;
 use crate::domain::name::{Address, Environment};
 use crate::domain::policy::Account;
+use crate::domain::time::UnixMillis;
 use crate::engine::outcome::{Revocation, WrongAccount};
 
 /// What orgkey refuses to do as it was asked.
@@ -57,6 +58,19 @@ pub(crate) enum Refusal {
     LastRecipient,
     /// The recipient is the identity that opens the key here.
     OwnRecipient(String),
+    /// A round is open, and one is all there is.
+    RoundOpen {
+        /// Since when.
+        since: UnixMillis,
+        /// How many of its credentials are settled.
+        settled: usize,
+        /// How many there are.
+        of: usize,
+    },
+    /// No round is open.
+    NoRound,
+    /// The open round has nothing to do with the credential.
+    NotInRound(Address),
 }
 
 /// What keeps a credential from being used until someone signs in.
@@ -117,6 +131,11 @@ impl Refusal {
             Self::OwnRecipient(label) => {
                 format!("{label} is the identity that opens the key here")
             }
+            Self::RoundOpen { since, settled, of } => {
+                format!("a round is open since {}: {settled} of {of} are settled", since.rfc3339())
+            }
+            Self::NoRound => "no round is open".into(),
+            Self::NotInRound(address) => format!("{address} is not in the open round"),
         }
     }
 
@@ -144,6 +163,11 @@ impl Refusal {
             Self::OwnRecipient(_) => {
                 "add --own if another identity is to go on; see them with orgkey key recipient list".into()
             }
+            Self::RoundOpen { .. } => {
+                "go on with it: orgkey round next; or end it as it is: orgkey round end".into()
+            }
+            Self::NoRound => "begin one: orgkey round start --filter FILTER --why rotate".into(),
+            Self::NotInRound(_) => "orgkey round show lists those that are".into(),
         }
     }
 }
