@@ -255,7 +255,7 @@ pub(crate) fn round_card(round: &Round, now: UnixMillis) -> String {
         count(counts.waiting, if round.is_open() { "left" } else { "left undone" }),
     ];
     let old = [
-        count(counts.draining, "of the replaced tokens drain"),
+        count(counts.draining, "draining"),
         count(counts.owed, "owed to be revoked (orgkey revoke --owed)"),
     ];
     let join =

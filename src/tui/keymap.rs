@@ -46,6 +46,8 @@ pub(crate) enum Intent {
     Copy,
     /// Lock or unlock the sealing key.
     Lock,
+    /// Sign-ins for many, one after another.
+    Round,
     /// Say which copy of the store goes on.
     WhichCopy,
     /// Mark or unmark the row.
@@ -105,6 +107,7 @@ pub(crate) fn dashboard(key: Key) -> Option<Intent> {
         Key::Char('a') => Intent::Apps,
         Key::Char('y') => Intent::Copy,
         Key::Char('L') => Intent::Lock,
+        Key::Char('Q') => Intent::Round,
         Key::Char('C') => Intent::WhichCopy,
         Key::Char(' ') => Intent::Mark,
         Key::Char('v') => Intent::MarkRange,
@@ -176,6 +179,8 @@ pub(crate) enum SetupIntent {
     Ways,
     /// Demo only: let the simulated person sign in.
     Person,
+    /// In a round: pass it over.
+    Skip,
     /// A fresh address.
     Again,
     /// Give the set-up up.
@@ -194,6 +199,7 @@ pub(crate) fn setup(key: Key) -> Option<SetupIntent> {
         Key::Char('f') => SetupIntent::Forward,
         Key::Char('w') => SetupIntent::Ways,
         Key::Char('p') => SetupIntent::Person,
+        Key::Char('n') => SetupIntent::Skip,
         Key::Char('s') => SetupIntent::Again,
         Key::Char('X') => SetupIntent::GiveUp,
         Key::Esc | Key::Char('q') => SetupIntent::Leave,
@@ -235,6 +241,41 @@ pub(crate) fn apps(key: Key) -> Option<AppsIntent> {
     })
 }
 
+/// What a person wants of the worklist of a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RoundIntent {
+    /// Move the cursor by so many rows.
+    Move(i64),
+    /// Sign in for it, then for the next.
+    Work,
+    /// Pass it over, or take that back.
+    Skip,
+    /// Refresh those that need nobody.
+    RunUnattended,
+    /// End the round.
+    End,
+    /// Back to the list.
+    Leave,
+}
+
+/// The table of the worklist of a round.
+pub(crate) fn round(key: Key) -> Option<RoundIntent> {
+    Some(match key {
+        Key::Up | Key::Char('k') => RoundIntent::Move(-1),
+        Key::Down | Key::Char('j') => RoundIntent::Move(1),
+        Key::PageUp => RoundIntent::Move(-10),
+        Key::PageDown => RoundIntent::Move(10),
+        Key::Home | Key::Char('g') => RoundIntent::Move(i64::MIN),
+        Key::End | Key::Char('G') => RoundIntent::Move(i64::MAX),
+        Key::Enter | Key::Char('s') => RoundIntent::Work,
+        Key::Char('n') => RoundIntent::Skip,
+        Key::Char('R') => RoundIntent::RunUnattended,
+        Key::Char('E') => RoundIntent::End,
+        Key::Esc | Key::Char('q' | 'Q') => RoundIntent::Leave,
+        _ => return None,
+    })
+}
+
 /// What a person wants of a page to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadIntent {
@@ -258,7 +299,7 @@ pub(crate) fn reading(key: Key) -> Option<ReadIntent> {
 }
 
 /// All keys of the list with their meaning, as the help shows them.
-pub(crate) const HELP: [(&str, &str); 33] = [
+pub(crate) const HELP: [(&str, &str); 34] = [
     ("n", "new OAuth credentials"),
     ("s", "set up OAuth tokens, or see a pending set-up again"),
     ("in set-up", "f the answer comes back by itself (ssh -L); w another way in; or just paste"),
@@ -276,6 +317,7 @@ pub(crate) const HELP: [(&str, &str); 33] = [
     ("a", "apps: the OAuth clients of your orgs"),
     ("y", "copy an ID, the user or the host; never a token"),
     ("L", "lock or unlock the sealing key"),
+    ("Q", "round: the sign-ins of all marked, or of all shown, one after another"),
     ("C", "which copy of the store goes on, where it may be one (asks)"),
     (
         "/",

@@ -7,6 +7,7 @@ use crate::domain::credential::{Check, CheckOutcome, Credential, Standing, State
 use crate::domain::filter::Filter;
 use crate::domain::name::Address;
 use crate::domain::packed::{Packed, Row};
+use crate::domain::round::{self, RoundPurpose};
 use crate::domain::time::UnixMillis;
 use crate::tui::model::field::LineField;
 
@@ -408,6 +409,15 @@ impl Dashboard {
         } else {
             self.marked.iter().cloned().collect()
         }
+    }
+
+    /// Of those that are meant by 'all', what a round for `purpose` finds something to do with.
+    pub(crate) fn taken_by_round(&self, purpose: RoundPurpose, now: UnixMillis) -> Vec<Address> {
+        let takes = |address: &Address| {
+            let row = self.index_of(address).and_then(|index| self.row(index));
+            row.is_some_and(|row| round::takes(purpose, &row, now))
+        };
+        self.many().into_iter().filter(takes).collect()
     }
 
     /// How many are in which condition.

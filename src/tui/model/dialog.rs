@@ -4,7 +4,9 @@
 use crate::domain::credential::Credential;
 use crate::domain::name::Address;
 use crate::engine::Operation;
-use crate::engine::operation::{CreateKey, DeleteRequest, HoldRequest, RevokeRequest, Selection};
+use crate::engine::operation::{
+    CreateKey, DeleteRequest, HoldRequest, RevokeRequest, Selection, SkipInRound,
+};
 use crate::engine::outcome::KeyProtection;
 use crate::engine::sensitive::Sensitive;
 use crate::tui::input::Key;
@@ -23,6 +25,8 @@ pub(crate) enum TypedTask {
     Revoke,
     /// Puts on hold; the reason is typed.
     Hold,
+    /// Passes one over in a round; the note is typed.
+    Skip,
 }
 
 /// Asks for something to be typed before anything is destroyed or stopped.
@@ -69,7 +73,7 @@ impl TypedDialog {
     /// What has to be typed; `None` where any words do.
     pub(crate) fn wanted(&self) -> Option<String> {
         match (self.task, self.addresses.as_slice()) {
-            (TypedTask::Hold, _) => None,
+            (TypedTask::Hold | TypedTask::Skip, _) => None,
             (_, [address]) => Some(address.to_string()),
             (_, all) => Some(all.len().to_string()),
         }
@@ -89,7 +93,7 @@ impl TypedDialog {
             // What is typed next would act as keys.
             FormIntent::Activate
                 if !self.on_cancel
-                    && self.task == TypedTask::Hold
+                    && self.wanted().is_none()
                     && self.typed.value().trim().is_empty() =>
             {
                 self.mistyped = true;
@@ -125,6 +129,13 @@ impl TypedDialog {
             TypedTask::Hold => {
                 let addresses = self.addresses.clone();
                 vec![Operation::Hold(HoldRequest { addresses, reason })]
+            }
+            TypedTask::Skip => {
+                let skip = |address: &Address| {
+                    let (address, note) = (address.clone(), Some(reason.clone()));
+                    Operation::SkipInRound(SkipInRound { address, note })
+                };
+                self.addresses.iter().map(skip).collect()
             }
         }
     }

@@ -87,6 +87,7 @@ impl Model {
             Intent::Messages => self.screens.push(Screen::Messages(0)),
             Intent::TestAll => return self.test_many(),
             Intent::Lock => return self.lock(),
+            Intent::Round => return self.open_round(),
             Intent::WhichCopy => self.ask_which_copy(),
             _ => match self.dashboard.selected() {
                 Some(selected) => return self.act_on_row(intent, &selected),
@@ -122,7 +123,7 @@ impl Model {
         let address = &selected.address;
         match intent {
             Intent::Details => self.screens.push(Screen::Details(address.clone(), 0)),
-            Intent::SetUp => return self.set_up(selected),
+            Intent::SetUp => return self.set_up(selected, false),
             Intent::Test => return self.test(selected),
             Intent::Rotate => return self.rotate(selected),
             Intent::Reset => self.reset(address),
@@ -205,7 +206,7 @@ impl Model {
     }
 
     /// 'All shown' is more than is known yet.
-    fn say_list_is_read(&mut self) {
+    pub(super) fn say_list_is_read(&mut self) {
         let remedy = "press the key again when it is, or mark those that are meant";
         self.say(Tone::Plain, "the list is not read to its end yet".into(), remedy);
     }
@@ -247,7 +248,7 @@ impl Model {
 
     /// Opens the set-up pane. A missing app is asked for first: without its Consumer Key there
     /// is no address to show.
-    pub(super) fn set_up(&mut self, selected: &Credential) -> Vec<Effect> {
+    pub(super) fn set_up(&mut self, selected: &Credential, is_rotation: bool) -> Vec<Effect> {
         let known = self
             .apps
             .as_ref()
@@ -265,13 +266,14 @@ impl Model {
         let operation = if pending {
             Operation::ShowSetup(Selection::exactly(&selected.address))
         } else {
-            setup::begin(&selected.address)
+            setup::begin(&selected.address, is_rotation)
         };
         if self.jobs.of(&selected.address).is_some() {
             self.say_busy(&operation);
             return Vec::new();
         }
-        self.screens.push(Screen::Setup(Box::new(Setup::new(selected.address.clone()))));
+        let setup = Setup { is_rotation, ..Setup::new(selected.address.clone()) };
+        self.screens.push(Screen::Setup(Box::new(setup)));
         self.ask_with_key(operation)
     }
 

@@ -8,10 +8,13 @@ use crate::engine::Operation;
 use crate::engine::operation::Selection;
 use crate::engine::outcome::Progress;
 use crate::tui::message::JobId;
+use crate::tui::model::rotate;
 
 /// Most access tests that are with the engine at once; the rest waits here (performance: 1,000
 /// hosts with 128 at once).
 const TESTS_AT_ONCE: usize = 128;
+/// Most rotations of a round that are with the engine at once.
+const ROTATIONS_AT_ONCE: usize = 64;
 
 /// One operation under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub(crate) struct Jobs {
     waiting: VecDeque<Address>,
     /// Access tests with the engine.
     testing: usize,
+    /// Rotations that wait for their turn.
+    waiting_rotations: VecDeque<Address>,
 }
 
 impl Jobs {
@@ -82,6 +87,32 @@ impl Jobs {
             }
         }
         None
+    }
+
+    /// Lines rotations up.
+    pub(crate) fn line_up_rotations(&mut self, addresses: Vec<Address>) {
+        self.waiting_rotations.extend(addresses);
+    }
+
+    /// The next rotation whose turn has come; what is busy is left out.
+    pub(crate) fn next_rotation(&mut self) -> Option<Operation> {
+        while !self.waiting_rotations.is_empty() && self.rotating() < ROTATIONS_AT_ONCE {
+            let address = self.waiting_rotations.pop_front()?;
+            if !self.busy.contains_key(&address) {
+                return Some(rotate::by_itself(&address));
+            }
+        }
+        None
+    }
+
+    fn rotating(&self) -> usize {
+        let rotates = |job: &&Job| matches!(job.operation, Operation::Rotate(_));
+        self.running.values().filter(rotates).count()
+    }
+
+    /// Whether a rotation is still to end.
+    pub(crate) fn rotations_left(&self) -> bool {
+        !self.waiting_rotations.is_empty() || self.rotating() > 0
     }
 
     /// Access tests that are still to end.
@@ -201,7 +232,7 @@ mod tests {
     fn one_change_at_a_time_for_each_credential() {
         let mut jobs = Jobs::default();
         let acme = sample::address("acme", "production");
-        let first = jobs.start(setup::begin(&acme)).unwrap();
+        let first = jobs.start(setup::begin(&acme, false)).unwrap();
         assert_eq!(jobs.start(Operation::Test(Selection::exactly(&acme))), None);
         assert!(jobs.start(Operation::History(Selection::exactly(&acme))).is_some());
         let other = sample::address("acme", "sandbox");

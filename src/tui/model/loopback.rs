@@ -3,13 +3,13 @@
 use crate::domain::app::Flow;
 use crate::domain::loopback::{LoopbackRedirect, SshSession};
 use crate::domain::name::Address;
-use crate::engine::operation::{BeginSetup, Selection};
+use crate::engine::operation::Selection;
 use crate::engine::outcome::{AuthorizationStarted, Progress};
 use crate::engine::{Failure, Operation};
 use crate::tui::effect::Effect;
 use crate::tui::input::Key;
 use crate::tui::model::jobs::address_of;
-use crate::tui::model::setup::{Setup, SetupView, SetupWish, Stage};
+use crate::tui::model::setup::{Setup, SetupView, SetupWish, Stage, begin_by};
 use crate::tui::model::{Model, Screen};
 
 /// The ways that the pane offers, each with what it asks of the person.
@@ -48,11 +48,7 @@ impl Setup {
     /// Begins anew in one way.
     pub(crate) fn begin_by(&mut self, flow: Flow) -> SetupWish {
         self.begin();
-        SetupWish::Send(Operation::BeginSetup(BeginSetup {
-            flow: Some(flow),
-            is_rotation: self.is_rotation,
-            ..BeginSetup::plain(Selection::exactly(&self.address))
-        }))
+        SetupWish::Send(begin_by(&self.address, Some(flow), self.is_rotation))
     }
 
     /// The forward line: the port is opened, again where it was closed meanwhile.
@@ -147,8 +143,13 @@ impl Model {
     pub(super) fn begun(&mut self, started: AuthorizationStarted) -> Vec<Effect> {
         match self.screens.last_mut() {
             Some(Screen::Setup(setup)) if setup.address == started.address => {
+                let url = started.url.clone();
                 setup.begun(started);
-                self.listen()
+                let mut effects = self.listen();
+                if self.round.at_work && self.look.terminal.clipboard {
+                    effects.extend(self.copy_address(url));
+                }
+                effects
             }
             _ => Vec::new(),
         }

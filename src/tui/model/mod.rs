@@ -21,6 +21,7 @@ pub(crate) mod palette;
 #[cfg(test)]
 mod property;
 mod rotate;
+pub(crate) mod round;
 #[cfg(test)]
 pub(crate) mod sample;
 mod screens;
@@ -53,6 +54,7 @@ use crate::tui::model::geometry::Geometry;
 use crate::tui::model::jobs::Jobs;
 use crate::tui::model::notice::{Notice, Notices, Tone};
 use crate::tui::model::palette::Palette;
+use crate::tui::model::round::{RoundDesk, RoundStart};
 use crate::tui::model::setup::Setup;
 use crate::tui::terminal::Multiplexer;
 
@@ -87,6 +89,10 @@ pub(crate) enum Screen {
     AppReport(Box<AppReport>, usize),
     /// How an app is made in Salesforce, for an org that signs in there, from this line on.
     Guide(LoginUrl, usize),
+    /// What a round can be begun with.
+    RoundStart(Box<RoundStart>),
+    /// The worklist of the open round, or the receipt of the last.
+    Round,
     /// The commands by name.
     Palette(Palette),
     /// The keys, from this line on.
@@ -149,6 +155,8 @@ pub(crate) struct Model {
     pub(crate) standing: CopyStanding,
     /// Revocations that Salesforce could not be told of yet.
     pub(crate) owed: usize,
+    /// The round, and whether somebody works through it.
+    pub(crate) round: RoundDesk,
     /// Whether the question which copy goes on was put already.
     copy_asked: bool,
     /// Whether the list changed while it was being fetched.
@@ -187,6 +195,7 @@ impl Model {
             demo_accounts: Vec::new(),
             standing: CopyStanding::default(),
             owed: 0,
+            round: RoundDesk::default(),
             copy_asked: false,
             list_again: false,
             many_tests: false,
@@ -206,6 +215,7 @@ impl Model {
                 effects.extend(self.ask(Operation::Apps));
                 effects.extend(self.ask(Operation::CopyStanding));
                 effects.extend(self.ask(Operation::Owed));
+                effects.extend(self.ask(Operation::Round));
                 effects.extend(self.ask(Operation::Index));
                 effects
             }
@@ -241,7 +251,7 @@ impl Model {
                 Vec::new()
             }
         };
-        effects.extend(self.start_tests());
+        effects.extend(self.start_waiting());
         if self.stop_later && !self.exchanges() {
             self.stop_later = false;
             effects.push(Effect::Suspend);
@@ -339,9 +349,10 @@ impl Model {
         self.ask(operation)
     }
 
-    fn start_tests(&mut self) -> Vec<Effect> {
+    /// Asks for what waits for its turn.
+    fn start_waiting(&mut self) -> Vec<Effect> {
         let mut effects = Vec::new();
-        while let Some(operation) = self.jobs.next_test() {
+        while let Some(operation) = self.jobs.next_test().or_else(|| self.jobs.next_rotation()) {
             effects.extend(self.ask(operation));
         }
         effects

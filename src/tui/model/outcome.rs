@@ -58,9 +58,11 @@ impl Model {
                 return effects;
             }
             (_, Outcome::SetupCompleted(receipt)) => {
+                let address = receipt.credential.address.clone();
                 self.set_up_completed(*receipt);
                 let mut effects = self.first_answer(operation);
                 effects.extend(self.reload(operation));
+                effects.extend(self.after_sign_in(&address));
                 return effects;
             }
             (_, Outcome::Tested(report)) => {
@@ -74,6 +76,9 @@ impl Model {
                 return self.saved(operation, saved);
             }
             (_, Outcome::Rotated(report)) => return self.rotated(operation, &report),
+            (_, Outcome::Round(round)) => {
+                return self.hear_round(operation, round.map(|round| *round));
+            }
             (_, Outcome::CopyStanding(standing)) => self.hear_standing(standing),
             (_, Outcome::Adopted(receipt)) => return self.adopted(&receipt),
             (_, outcome) => return self.ended_or_stopped(operation, outcome),
@@ -307,7 +312,7 @@ impl Model {
         self.dashboard.replace_one(&credential, self.now);
     }
 
-    fn close_setup_of(&mut self, address: &Address) {
+    pub(super) fn close_setup_of(&mut self, address: &Address) {
         self.screens.retain(|screen| match screen {
             Screen::Setup(setup) => setup.address != *address,
             _ => true,
@@ -383,6 +388,7 @@ impl Model {
             | Operation::AwaitApproval(_)
             | Operation::AwaitRedirect(_) => self.reload(&operation),
             Operation::Delete(_) => self.ask(Operation::Index),
+            Operation::Rotate(_) => self.after_rotation(),
             _ => Vec::new(),
         });
         effects
@@ -472,5 +478,32 @@ pub(crate) fn revocation_in_words(revocation: Revocation) -> &'static str {
         Revocation::Confirmed => "its token is revoked at Salesforce (confirmed)",
         Revocation::Owed => "Salesforce did not answer: the revocation is owed and tried again",
         Revocation::Draining => "its token is revoked when running scripts are done",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::outcome::DeleteReceipt;
+    use crate::tui::model::sample;
+    use crate::tui::model::tests::{answer, keys, loaded, submitted};
+
+    #[test]
+    fn delete_needs_the_address_and_says_what_became_of_the_token() {
+        let mut model = loaded(sample::many());
+        assert_eq!(keys(&mut model, "D\r"), []);
+        let effects = keys(&mut model, "Dacme/production\r");
+        assert!(matches!(submitted(&effects).as_slice(), [Operation::Delete(_)]));
+        let address = sample::address("acme", "production");
+        answer(&mut model, |_| {
+            let revocation = Revocation::Owed;
+            Outcome::Deleted(vec![DeleteReceipt {
+                address,
+                revocation,
+                proof: None,
+                message: String::new(),
+            }])
+        });
+        assert!(model.notices.newest().unwrap().remedy.contains("owed"));
     }
 }

@@ -16,7 +16,7 @@ pub(crate) struct Command {
 }
 
 /// All of them, those of the selected row first.
-pub(crate) const COMMANDS: [Command; 23] = [
+pub(crate) const COMMANDS: [Command; 24] = [
     command("setup", "s", Intent::SetUp),
     command("test", "t", Intent::Test),
     command("rotate", "R", Intent::Rotate),
@@ -31,6 +31,7 @@ pub(crate) const COMMANDS: [Command; 23] = [
     command("copy", "y", Intent::Copy),
     command("save", "n", Intent::New),
     command("test --all", "T", Intent::TestAll),
+    command("round", "Q", Intent::Round),
     command("app list", "a", Intent::Apps),
     command("lock or unlock", "L", Intent::Lock),
     command("adopt", "C", Intent::WhichCopy),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::domain::audit::HistoryEntry;
+use crate::domain::round::{Round, RoundPurpose};
 use crate::engine::outcome::{
     AdoptReceipt, FailureDetail, KeyProtection, Progress, Revocation, SetupReceipt, TestReport,
 };
@@ -14,6 +15,7 @@ use crate::engine::{Event, Operation, Outcome};
 use crate::tui::effect::Effect;
 use crate::tui::input::Key;
 use crate::tui::message::{JobId, Message, Size};
+use crate::tui::model::round::tests::round;
 use crate::tui::model::tests::{failure, key_report, loaded_as, started, wrong_account};
 use crate::tui::model::{Screen, sample};
 
@@ -29,7 +31,7 @@ enum Happening {
 
 fn happening() -> impl Strategy<Value = Happening> {
     let plain = prop::sample::select(
-        "abCDdefhjkgGLmnopqrRsStTUuvwxXyz?!*-./ :0".chars().collect::<Vec<_>>(),
+        "abCDdeEfhjkgGlLmnopqQrRsStTUuvwxXyz?!*-./ :0".chars().collect::<Vec<_>>(),
     );
     let key = prop_oneof![
         6 => plain.prop_map(Key::Char),
@@ -75,6 +77,13 @@ fn some_answer(operation: &Operation, how: u8) -> Event {
     Event::Done(Err(failure("no", "again", detail)))
 }
 
+/// A round as it may stand after an operation.
+fn some_round(operation: &Operation) -> Round {
+    let mut round = round(RoundPurpose::Rotate, &[("acme", false), ("globex", true)]);
+    round.ended_at = (*operation == Operation::EndRound).then_some(sample::NOW);
+    round
+}
+
 fn good_answer(operation: &Operation) -> Outcome {
     let address = crate::tui::model::jobs::address_of(operation);
     let address = address.unwrap_or_else(|| sample::address("acme", "production"));
@@ -102,6 +111,10 @@ fn good_answer(operation: &Operation) -> Outcome {
         Operation::Apps | Operation::AddApps(_) | Operation::EditApp(_) => {
             Outcome::Apps(vec![sample::app()])
         }
+        Operation::Round
+        | Operation::StartRound(_)
+        | Operation::SkipInRound(_)
+        | Operation::EndRound => Outcome::Round(Some(Box::new(some_round(operation)))),
         Operation::DeleteApp(_) => Outcome::Done,
         Operation::TestApp(_) => Outcome::AppTested(sample::app_report()),
         Operation::LockKey => key_report(false),

@@ -1,6 +1,7 @@
 //! Rotation from the dashboard: a refresh is done at once, a sign-in opens the set-up pane.
 
 use crate::domain::credential::{CheckOutcome, Credential};
+use crate::domain::name::Address;
 use crate::engine::Operation;
 use crate::engine::operation::{BeginSetup, RotateRequest, Selection};
 use crate::engine::outcome::{OldToken, RotationHow, RotationReport};
@@ -10,6 +11,12 @@ use crate::tui::model::setup::Setup;
 use crate::tui::model::{Model, Screen};
 use crate::tui::view::words;
 
+/// Rotates a credential, where it needs nobody.
+pub(super) fn by_itself(address: &Address) -> Operation {
+    let selection = Selection::exactly(address);
+    Operation::Rotate(RotateRequest { selection, dry_run: false, reason: None })
+}
+
 impl Model {
     /// Rotates the selected credential.
     pub(super) fn rotate(&mut self, selected: &Credential) -> Vec<Effect> {
@@ -18,11 +25,7 @@ impl Model {
             self.say(Tone::Plain, text, "s sets up the OAuth token");
             return Vec::new();
         }
-        self.ask_with_key(Operation::Rotate(RotateRequest {
-            selection: Selection::exactly(&selected.address),
-            dry_run: false,
-            reason: None,
-        }))
+        self.ask_with_key(by_itself(&selected.address))
     }
 
     /// How a rotation went, or that a person is needed: the sign-in is begun where the list still
@@ -33,6 +36,10 @@ impl Model {
         report: &RotationReport,
     ) -> Vec<Effect> {
         let mut effects = self.reload(operation);
+        effects.extend(self.after_rotation());
+        if self.is_left_to_round(report) {
+            return effects;
+        }
         let address = &report.address;
         let needs_person =
             report.how == RotationHow::SignIn && report.outcome == CheckOutcome::NeedsSetup;

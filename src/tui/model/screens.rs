@@ -64,6 +64,8 @@ impl Model {
                 None => Vec::new(),
             },
             Some(Screen::Apps(_)) => self.key_on_apps(key),
+            Some(Screen::RoundStart(_)) => self.key_on_round_start(key),
+            Some(Screen::Round) => self.key_on_round(key),
             Some(Screen::Guide(login_url, _)) if key == Key::Char('y') => {
                 let urls = guide::callback_urls(login_url).join("\n");
                 self.copy_text(urls, "the Callback URLs")
@@ -158,6 +160,14 @@ impl Model {
             SetupWish::Person(AuthorizationStarted { url, user_id, .. }) => {
                 vec![Effect::PlayPerson { url, user_id }]
             }
+            SetupWish::Skip => {
+                let Some(Screen::Setup(setup)) = self.screens.last() else { return Vec::new() };
+                let address = setup.address.clone();
+                if self.round.place_of(&address).is_some() {
+                    self.ask_to_skip(address);
+                }
+                Vec::new()
+            }
             SetupWish::GiveUp => {
                 let Some(Screen::Setup(setup)) = self.screens.last() else { return Vec::new() };
                 let operation = Operation::AbandonSetup(Selection::exactly(&setup.address));
@@ -175,7 +185,7 @@ impl Model {
     }
 
     /// Sends the address to the clipboard. Whether it arrives is the terminal's secret.
-    fn copy_address(&mut self, url: String) -> Vec<Effect> {
+    pub(super) fn copy_address(&mut self, url: String) -> Vec<Effect> {
         let allowed = self.look.terminal.clipboard;
         let Some(Screen::Setup(setup)) = self.screens.last_mut() else { return Vec::new() };
         setup.copied = allowed;
@@ -202,6 +212,7 @@ impl Model {
     }
 
     fn leave_setup(&mut self) -> Vec<Effect> {
+        self.leave_round();
         if let Some(Screen::Setup(setup)) = self.screens.pop() {
             let address = &setup.address;
             match setup.stage {
@@ -283,6 +294,7 @@ impl Model {
             Question::Ask(operation) => {
                 if matches!(*operation, Operation::AbandonSetup(_)) {
                     self.screens.pop();
+                    self.leave_round();
                 }
                 self.ask(*operation)
             }
@@ -301,7 +313,7 @@ impl Model {
             Key::Char('s') => {
                 self.screens.pop();
                 if let Some(credential) = self.dashboard.find(address) {
-                    return self.set_up(&credential);
+                    return self.begin_sign_in(&credential);
                 }
             }
             Key::Char('r') => {

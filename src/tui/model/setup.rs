@@ -81,6 +81,8 @@ pub(crate) enum SetupWish {
     Leave,
     /// Ask whether to give it up.
     GiveUp,
+    /// In a round: ask why it is passed over.
+    Skip,
     /// Send this.
     Send(Operation),
     /// Wait for the redirect.
@@ -176,6 +178,7 @@ impl Setup {
         match (keymap::setup(key), started) {
             (Some(SetupIntent::Leave), _) => SetupWish::Leave,
             (Some(SetupIntent::GiveUp), Some(_)) => SetupWish::GiveUp,
+            (Some(SetupIntent::Skip), _) if !self.is_busy() => SetupWish::Skip,
             (Some(SetupIntent::Again), _) if !self.is_busy() => {
                 match self.started.as_ref().map(|started| started.flow) {
                     Some(flow) => self.begin_by(flow),
@@ -269,25 +272,26 @@ impl Setup {
     /// A fresh address, or a fresh code.
     pub(crate) fn begin(&mut self) -> Operation {
         let flow = self.is_device().then_some(Flow::Device);
+        let is_rotation = self.is_rotation;
         self.stage = Stage::Starting;
         self.started = None;
         self.problem = None;
         self.received = None;
         self.copied = false;
         self.forward = None;
-        begin_by(&self.address, flow)
+        begin_by(&self.address, flow, is_rotation)
     }
 }
 
 /// Begins a set-up in the way that its app was last set up.
-pub(crate) fn begin(address: &Address) -> Operation {
-    begin_by(address, None)
+pub(crate) fn begin(address: &Address, is_rotation: bool) -> Operation {
+    begin_by(address, None, is_rotation)
 }
 
 /// Begins a set-up in the way that the person chose.
-pub(crate) fn begin_by(address: &Address, flow: Option<Flow>) -> Operation {
+pub(crate) fn begin_by(address: &Address, flow: Option<Flow>, is_rotation: bool) -> Operation {
     let plain = BeginSetup::plain(Selection::exactly(address));
-    Operation::BeginSetup(BeginSetup { flow, ..plain })
+    Operation::BeginSetup(BeginSetup { flow, is_rotation, ..plain })
 }
 
 /// Waits for the approval of a device flow that is pending.
@@ -363,7 +367,7 @@ mod tests {
         press(&mut model, Key::Enter);
         let Some(Screen::Setup(setup)) = model.screens.last() else { panic!("no pane") };
         assert!(!setup.typing && setup.stage == Stage::Waiting);
-        assert_eq!(setup.clone().begin(), begin_by(&address, Some(Flow::Device)));
+        assert_eq!(setup.clone().begin(), begin_by(&address, Some(Flow::Device), false));
         keys(&mut model, "X");
         let asked = Operation::AbandonSetup(Selection::exactly(&address));
         press(&mut model, Key::Tab);

@@ -69,6 +69,7 @@ pub(crate) fn loaded_as(credentials: Vec<Credential>, standing: CopyStanding) ->
             Operation::Apps => Outcome::Apps(vec![sample::app()]),
             Operation::CopyStanding => Outcome::CopyStanding(standing.clone()),
             Operation::Owed => Outcome::Owed(Vec::new()),
+            Operation::Round => Outcome::Round(None),
             other => panic!("{other:?}"),
         };
         let event = Box::new(Event::Done(Ok(outcome)));
@@ -113,7 +114,10 @@ pub(crate) fn hear(model: &mut Model, progress: Progress) {
 
 pub(crate) fn newest(model: &Model) -> (JobId, Operation) {
     let jobs = model.jobs.running().filter(|(_, job)| {
-        !matches!(job.operation, Operation::Index | Operation::Show(_) | Operation::Owed)
+        !matches!(
+            job.operation,
+            Operation::Index | Operation::Show(_) | Operation::Owed | Operation::Round
+        )
     });
     let (job, running) = jobs.last().expect("a job is under way");
     (*job, running.operation.clone())
@@ -398,25 +402,6 @@ fn a_changed_form_is_not_left_without_a_question_and_an_unchanged_one_is() {
     press(&mut model, Key::Esc);
     keys(&mut model, "\t\r");
     assert!(model.screens.is_empty());
-}
-
-#[test]
-fn delete_needs_the_address_and_says_what_became_of_the_token() {
-    let mut model = loaded(sample::many());
-    assert_eq!(keys(&mut model, "D\r"), []);
-    let effects = keys(&mut model, "Dacme/production\r");
-    assert!(matches!(submitted(&effects).as_slice(), [Operation::Delete(_)]));
-    let address = sample::address("acme", "production");
-    answer(&mut model, |_| {
-        let revocation = Revocation::Owed;
-        Outcome::Deleted(vec![crate::engine::outcome::DeleteReceipt {
-            address,
-            revocation,
-            proof: None,
-            message: String::new(),
-        }])
-    });
-    assert!(model.notices.newest().unwrap().remedy.contains("owed"));
 }
 
 #[test]

@@ -60,6 +60,7 @@ pub(crate) fn actions(model: &Model) -> Vec<Action> {
                 TypedTask::Delete => "delete",
                 TypedTask::Revoke => "revoke",
                 TypedTask::Hold => "put on hold",
+                TypedTask::Skip => "pass over",
             };
             vec![("Enter", done), ("Esc", "cancel")]
         }
@@ -75,6 +76,10 @@ pub(crate) fn actions(model: &Model) -> Vec<Action> {
         }
         Some(Screen::Copy(_)) => vec![("Esc", "back")],
         Some(Screen::Apps(_)) => in_apps(model),
+        Some(Screen::RoundStart(_)) => {
+            vec![("j k", "choose"), ("Enter", "begin"), ("Esc", "back")]
+        }
+        Some(Screen::Round) => in_round(model),
         Some(Screen::Guide(..)) => {
             vec![("y", "copy the Callback URLs"), ("j k", "scroll"), ("Esc", "back")]
         }
@@ -92,6 +97,9 @@ fn on_list(model: &Model) -> Vec<Action> {
         Some(credential) => of_row(model, &credential),
         None => vec![("n", "new"), ("a", "apps")],
     });
+    if model.round.open().is_some() {
+        actions.insert(0, ("Q", "round"));
+    }
     // Before what is seldom needed: of what has no room, the last goes first.
     if model.dashboard.len() > 1 {
         let after_new = actions.iter().position(|action| action.0 == "n").map_or(0, |at| at + 1);
@@ -156,6 +164,9 @@ fn in_setup(model: &Model, setup: &Setup) -> Vec<Action> {
             if model.look.demo {
                 actions.push(("p", "sign in (demo)"));
             }
+            if model.round.place_of(&setup.address).is_some() {
+                actions.push(("n", "pass over"));
+            }
             actions.extend([("y", "copy"), ("v", "plain"), ("X", "give up"), ("f", "forward")]);
             actions.extend([("w", "other way"), ("i", "QR"), ("Enter", "type it"), ("s", "again")]);
             actions.push(("Esc", "leave it"));
@@ -164,6 +175,16 @@ fn in_setup(model: &Model, setup: &Setup) -> Vec<Action> {
         Stage::Failed => vec![("s", "again"), ("w", "other way"), ("Esc", "back")],
         Stage::Starting | Stage::Completing(_) => vec![("Esc", "leave, it goes on")],
     }
+}
+
+fn in_round(model: &Model) -> Vec<Action> {
+    let Some(round) = model.round.open() else { return vec![("j k", "scroll"), ("Esc", "back")] };
+    let mut actions = vec![("Enter", "sign in"), ("n", "pass over"), ("E", "end")];
+    if round.waiting().any(|item| item.is_unattended) {
+        actions.push(("R", "refresh"));
+    }
+    actions.push(("Esc", "back"));
+    actions
 }
 
 fn in_apps(model: &Model) -> Vec<Action> {

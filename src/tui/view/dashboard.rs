@@ -99,6 +99,10 @@ fn draw_header(model: &Model, geometry: &Geometry, page: &mut Page<'_>) {
         let words = if roomy { &format!("{noun} owed") } else { "owed" };
         x = page.put(x, &format!("{} {words}", count_in_words(model.owed)), strong) + 2;
     }
+    if let Some(round) = model.round.open().filter(|_| !compact) {
+        let words = format!("round {} of {}", round.counts().settled(), round.items.len());
+        x = page.put(x, &words, strong) + 2;
+    }
     let counts = model.dashboard.counts();
     let all = counts.all;
     if !model.dashboard.is_loaded() {

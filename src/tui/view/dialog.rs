@@ -33,7 +33,11 @@ pub(super) fn draw_typed(
         let x = page.put(x + 2, wanted, strong);
         page.line(x + 2, &format!("to {verb}:"), plain);
     } else {
-        page.text(3, "Why? Whoever is stopped by it reads this:", plain);
+        let why = match dialog.task {
+            TypedTask::Skip => "Why? The receipt of the round says it:",
+            _ => "Why? Whoever is stopped by it reads this:",
+        };
+        page.text(3, why, plain);
     }
     let width = wanted.as_ref().map_or(60, |wanted| wanted.len().max(20));
     let width = u16::try_from(width).unwrap_or(60).min(page.area.width.saturating_sub(6));
@@ -43,9 +47,13 @@ pub(super) fn draw_typed(
     let button = draw_buttons(page, 5, &[("[ Cancel ]", true)], dialog.on_cancel);
     cursor = cursor.or(button);
     page.next();
-    if dialog.mistyped && dialog.task == TypedTask::Hold {
+    if dialog.mistyped && wanted.is_none() {
         page.gap();
-        page.text(3, "! a hold needs its reason; nothing is on hold yet", page.theme.wrong());
+        let needed = match dialog.task {
+            TypedTask::Skip => "! it is passed over with a note; it still waits",
+            _ => "! a hold needs its reason; nothing is on hold yet",
+        };
+        page.text(3, needed, page.theme.wrong());
     } else if let Some(wanted) = wanted.filter(|_| dialog.mistyped) {
         page.gap();
         page.text(3, &format!("! that is not {wanted}; nothing was {verb}d"), page.theme.wrong());
@@ -82,6 +90,12 @@ fn words_of(
             "Nothing is handed out, refreshed or signed in until it is released. An access token \
              that was handed out before lives on until its session ends; V revokes it.",
             "put on hold",
+        ),
+        TypedTask::Skip => (
+            format!("Pass {which} over in this round?"),
+            "Its saved IDs and any present token stay as they are. n on its row takes it back while \
+             the round is open.",
+            "pass over",
         ),
     }
 }

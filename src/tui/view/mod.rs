@@ -12,6 +12,7 @@ mod page;
 mod palette;
 mod panel;
 mod qr_code;
+mod round;
 mod setup;
 #[cfg(test)]
 mod tests;
@@ -104,6 +105,8 @@ fn draw_screen(model: &Model, screen: &Screen, page: &mut Page<'_>) -> Option<Po
             apps::draw_report(report, *top, page);
             None
         }
+        Screen::RoundStart(start) => round::draw_start(model, start, page),
+        Screen::Round => round::draw(model, page),
         Screen::Palette(palette) => palette::draw(palette, page),
         Screen::Guide(login_url, top) => {
             apps::draw_guide(model, login_url, *top, page);

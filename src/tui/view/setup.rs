@@ -76,12 +76,21 @@ fn draw_title(model: &Model, setup: &Setup, page: &mut Page<'_>) {
         Environment::Production => "PROD",
         Environment::Sandbox => "sandbox",
     };
-    page.put(x, word, page.theme.environment(environment));
+    let x = page.put(x, word, page.theme.environment(environment)) + 2;
+    let place = model.round.place_of(&setup.address);
+    if let Some((place, of)) = place {
+        let words = if wide { format!("round {place} of {of}") } else { format!("{place}/{of}") };
+        page.put(x, &words, page.theme.strong());
+    }
     if let Some(started) = setup.started.as_ref().filter(|_| setup.stage == Stage::Waiting) {
         page.put_right(&words::left(started.expires_at, model.now), page.theme.plain());
     }
     page.next();
-    page.gap();
+    match model.notices.newest().filter(|_| place.is_some() && page.area.height >= 16) {
+        // How the one before it went.
+        Some(notice) => page.line(1, &notice.text, page.theme.tone(notice.tone)),
+        None => page.gap(),
+    }
 }
 
 fn draw_address(model: &Model, setup: &Setup, started: &AuthorizationStarted, page: &mut Page<'_>) {

@@ -11,6 +11,7 @@ use crate::engine::sensitive::Sensitive;
 use crate::engine::{Event, Operation, Outcome};
 use crate::tui::input::Key;
 use crate::tui::message::Message;
+use crate::tui::model::round::tests::{before_round, in_round, worklist};
 use crate::tui::model::tests::{
     answer, begun, deny, failure, hear, in_setup, keys, loaded, loaded_as, press, sized, started,
     wrong_account,
@@ -378,6 +379,22 @@ fn the_apps() {
 }
 
 #[test]
+fn a_round() {
+    snapshot("round_start", &before_round());
+    let mut receipt = before_round();
+    keys(&mut receipt, "l");
+    snapshot("round_receipt", &receipt);
+    let (mut model, _) = worklist();
+    snapshot("round", &model);
+    press(&mut model, Key::Esc);
+    snapshot("list_with_a_round", &model);
+    let mut pane = in_round();
+    snapshot("round_set_up", &pane);
+    keys(&mut pane, "n");
+    snapshot("round_skip", &pane);
+}
+
+#[test]
 fn a_screen_that_is_too_small_says_so() {
     for (width, height) in [(1, 1), (10, 3), (39, 24), (80, 9)] {
         let text = screen(&sized(loaded(sample::many()), width, height));
@@ -391,6 +408,7 @@ fn every_screen_is_drawn_at_every_size() {
     models.push(loaded_as(sample::many(), sample::copied()));
     models.push(loaded_as(sample::many(), sample::moved()));
     models.push(in_device());
+    models.extend([before_round(), worklist().0, in_round()]);
     for typed in ["n", "r", "D", "U", "y", "h", "a", "ae", "?", "m", "\r", "/x", "q"] {
         let mut model = loaded(sample::many());
         keys(&mut model, typed);
