@@ -184,7 +184,8 @@ fn home(size: usize) -> Home {
          SELECT n, randomblob(16) AS connection, printf('org-%06d', n) AS name FROM number;
          INSERT INTO connection SELECT connection, name, name, 'production' FROM copy
              WHERE n < {size};
-         INSERT INTO credential
+         INSERT INTO credential (id, connection_id, environment, org_id, user_id, username,
+                                 login_url, app, tags, held, generation)
          SELECT randomblob(16), copy.connection, environment,
                 substr(org_id, 1, 7) || printf('%08d', n) || substr(org_id, 16),
                 substr(user_id, 1, 7) || printf('%08d', n) || substr(user_id, 16),

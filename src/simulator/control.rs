@@ -14,8 +14,12 @@ use crate::simulator::device;
 use crate::simulator::fault::Fault;
 use crate::simulator::respond::{Shared, State};
 use crate::simulator::rotation::RotationPolicy;
+use crate::simulator::seed::more_users;
 use crate::simulator::sign_in::{SignIn, sign_in};
-use crate::simulator::world::{App, AppIndex, Replay, UserIndex, World};
+use crate::simulator::world::{App, AppIndex, OrgIndex, Replay, UserIndex, World};
+
+/// Most users that one call adds.
+const MOST_USERS: usize = 100_000;
 
 /// Answers a call; `call` is what follows `/_control/`.
 pub(crate) async fn answer(shared: &Shared, method: &str, call: &str, body: &[u8]) -> Answer {
@@ -51,13 +55,15 @@ enum ControlError {
     SignIn(crate::simulator::sign_in::SignInError),
     #[error("{0}")]
     Id(crate::domain::id::IdError),
+    #[error("at most {MOST_USERS} users are added at once")]
+    TooMany,
 }
 
 impl ControlError {
     fn status(&self) -> u16 {
         match self {
             Self::NoSuchCall | Self::Unknown(_) => 404,
-            Self::Body(_) | Self::SignIn(_) | Self::Id(_) => 400,
+            Self::Body(_) | Self::SignIn(_) | Self::Id(_) | Self::TooMany => 400,
         }
     }
 }
@@ -158,6 +164,7 @@ fn write(state: &mut State, call: &str, body: &[u8]) -> Called {
             Ok(Answer::json(json!(state.world.live_tokens(state.now(), user, app))))
         }
         "users" => change_user(&mut state.world, &parse(body)?),
+        "more_users" => add_users(&mut state.world, &parse(body)?),
         "apps" => change_app(&mut state.world, parse(body)?),
         "orgs" => change_org(&mut state.world, &parse(body)?),
         _ => Err(ControlError::NoSuchCall),
@@ -216,6 +223,13 @@ struct User {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct More {
+    org: String,
+    count: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Org {
     name: String,
     new_org_id: String,
@@ -249,6 +263,11 @@ fn find_user(world: &World, username: &str) -> Result<UserIndex, ControlError> {
     world.user_by_name(username).ok_or(ControlError::Unknown("user"))
 }
 
+fn find_org(world: &World, name: &str) -> Result<OrgIndex, ControlError> {
+    let index = world.orgs.iter().position(|org| org.name == name);
+    index.map(OrgIndex).ok_or(ControlError::Unknown("org"))
+}
+
 fn find_app(world: &World, client_id: &str) -> Result<AppIndex, ControlError> {
     world.app_by_client_id(client_id).ok_or(ControlError::Unknown("app"))
 }
@@ -267,13 +286,24 @@ fn change_user(world: &mut World, change: &User) -> Called {
     Ok(done())
 }
 
+/// Adds users and tells who they are.
+fn add_users(world: &mut World, more: &More) -> Called {
+    if more.count > MOST_USERS {
+        return Err(ControlError::TooMany);
+    }
+    let org = find_org(world, &more.org)?;
+    let added = more_users(world, org, more.count);
+    let users = world.users[added].iter();
+    let users = users.map(|user| json!({ "username": user.username, "user_id": user.id }));
+    Ok(Answer::json(json!({ "users": users.collect::<Vec<_>>() })))
+}
+
 /// A sandbox that is refreshed gets a new Org ID, and all of its tokens are dead.
 fn change_org(world: &mut World, change: &Org) -> Called {
     let org_id = OrgId::parse(&change.new_org_id).map_err(ControlError::Id)?;
-    let index = world.orgs.iter().position(|org| org.name == change.name);
-    let index = index.ok_or(ControlError::Unknown("org"))?;
-    org_id.as_str().clone_into(&mut world.orgs[index].id);
-    world.end_all(|subject| subject.org.0 == index);
+    let index = find_org(world, &change.name)?;
+    org_id.as_str().clone_into(&mut world.orgs[index.0].id);
+    world.end_all(|subject| subject.org == index);
     Ok(done())
 }
 

@@ -1,9 +1,11 @@
 //! The orgs, users and apps that every simulated Salesforce begins with.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::domain::app::{DEFAULT_REDIRECT_URI, DEFAULT_SESSION_TIMEOUT};
+use crate::domain::id::UserId;
 use crate::domain::name::Environment;
 use crate::simulator::mint::{MARKER, Mint};
 use crate::simulator::rotation::RotationPolicy;
@@ -86,13 +88,9 @@ fn users() -> Vec<User> {
         .into_iter()
         .map(|(org, login, id, first_name, last_name)| {
             let (name, ..) = ORGS[org];
-            let (company, suffix) = match name.split_once("--") {
-                Some((company, sandbox)) => (company, format!(".{sandbox}")),
-                None => (name, String::new()),
-            };
             User {
                 org: OrgIndex(org),
-                username: format!("{login}@{company}.example{suffix}"),
+                username: username(name, login),
                 id: id.to_owned(),
                 password: format!("demo-{login}-1-{MARKER}"),
                 first_name: first_name.to_owned(),
@@ -102,6 +100,35 @@ fn users() -> Vec<User> {
             }
         })
         .collect()
+}
+
+/// A sandbox's ends in its name.
+fn username(org: &str, login: &str) -> String {
+    match org.split_once("--") {
+        Some((company, sandbox)) => format!("{login}@{company}.example.{sandbox}"),
+        None => format!("{login}@{org}.example"),
+    }
+}
+
+/// Adds users to an org: active, with the API, and with numbers for names. Gives their indices.
+/// There is a User ID for each of the first 10 billion.
+pub(crate) fn more_users(world: &mut World, org: OrgIndex, count: usize) -> Range<usize> {
+    let begin = world.users.len();
+    for number in begin..begin + count {
+        let login = format!("user{number}");
+        let Ok(id) = UserId::parse(&format!("0055g{number:010}")) else { break };
+        world.users.push(User {
+            org,
+            username: username(&world.org(org).name, &login),
+            id: id.as_str().to_owned(),
+            password: format!("demo-{login}-1-{MARKER}"),
+            first_name: "User".to_owned(),
+            last_name: number.to_string(),
+            active: true,
+            api_enabled: true,
+        });
+    }
+    begin..world.users.len()
 }
 
 /// The loopback redirect, and the success page of every host by its name and by its path alias.

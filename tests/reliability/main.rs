@@ -25,6 +25,7 @@ mod random;
 mod rekey;
 mod rekey_sweeps;
 mod revoke;
+mod revoke_all;
 mod rotate;
 #[path = "../common/sshd.rs"]
 mod sshd;

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::client::*;
+use crate::domain::id::UserId;
 use crate::simulator::server::StartError;
 use crate::simulator::{Options, start};
 
@@ -88,6 +89,27 @@ async fn expired_sessions_are_renewed_by_their_refresh_token() {
 }
 
 #[tokio::test]
+async fn an_org_gets_as_many_users_as_are_asked_for_and_each_can_sign_in() {
+    let sim = Fixture::start().await;
+    for org in ["acme", "acme--uat"] {
+        let asked = json!({ "org": org, "count": 300 });
+        let added = sim.post_json("localhost", "/_control/more_users", &asked).await.json();
+        let added = added["users"].as_array().unwrap();
+        assert_eq!(added.len(), 300);
+        for user in added {
+            let id = user["user_id"].as_str().unwrap();
+            assert_eq!(UserId::parse(&id[..15]).unwrap().as_str(), id);
+        }
+        let name = added[299]["username"].as_str().unwrap();
+        let host = if org == "acme" { "login" } else { "test" };
+        let tokens = sim.tokens(host, PUBLIC, name).await;
+        assert!(tokens.field("id").ends_with(added[299]["user_id"].as_str().unwrap()));
+    }
+    let told = sim.get("localhost", "/_control/facts", None).await.json();
+    assert_eq!(told["orgs"][1]["users"].as_array().unwrap().len(), 304);
+}
+
+#[tokio::test]
 async fn calls_that_are_not_understood_are_refused() {
     let sim = Fixture::start().await;
     for (call, body, status) in [
@@ -96,6 +118,8 @@ async fn calls_that_are_not_understood_are_refused() {
         ("users", json!({ "usrname": "ana@acme.example" }), 400),
         ("apps", json!({ "client_id": PUBLIC, "rotate": true }), 400),
         ("orgs", json!({ "name": "acme", "new_org_id": "00D" }), 400),
+        ("more_users", json!({ "org": "nobody", "count": 1 }), 404),
+        ("more_users", json!({ "org": "acme", "count": 1_000_000_000 }), 400),
         ("sign_in", json!({ "url": "https://login.salesforce.com/" }), 400),
     ] {
         let got = sim.post_json("localhost", &format!("/_control/{call}"), &body).await;
