@@ -20,9 +20,10 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 const DRAINED_AT_ONCE: usize = 5;
 /// Wait after a drained set could not be revoked.
 const AFTER_FAILURE: Duration = Duration::from_secs(60);
-/// Token sets of one credential that may live at once: an org keeps five approvals per user and
-/// app, and drops the oldest of all silently (Salesforce OAuth facts section 4).
-const LIVE_SETS: usize = 4;
+/// Token sets of one credential that may live on after a sign-in: an org keeps five approvals per
+/// user and app, and drops the oldest of all silently (Salesforce OAuth facts section 4). The next
+/// sign-in makes one more, and one is left for another client of the same app.
+const LIVE_SETS: usize = 3;
 
 impl Engine {
     /// When the active set may be revoked once it is replaced: a session's length after its last
