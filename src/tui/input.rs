@@ -15,6 +15,8 @@ use crate::engine::sensitive::Sensitive;
 pub(crate) const PASTE_LIMIT: usize = 8 * 1024;
 /// From this many printable bytes on, one go is a paste.
 const BURST: usize = 8;
+/// What begins a bracketed paste.
+const PASTE_BEGIN: &[u8] = b"\x1b[200~";
 /// What ends a bracketed paste.
 const PASTE_END: &[u8] = b"\x1b[201~";
 
@@ -83,8 +85,9 @@ impl Decoder {
     /// How long to wait for more before [`Self::decode`] is asked: a burst may go on, and what
     /// looks like Esc may be the first byte of an arrow. `None` when nothing is open.
     pub(crate) fn patience(&self) -> Option<Duration> {
-        let (printable, incomplete) = unread(&self.rest);
-        if self.paste.is_some() || find(&self.rest, b"\x1b[200~").is_some() {
+        let (is_pasting, from) = self.after_pastes();
+        let (printable, incomplete) = unread(&self.rest[from..]);
+        if is_pasting {
             Some(Duration::from_secs(1))
         } else if incomplete || printable >= BURST {
             Some(Duration::from_millis(30))
@@ -92,6 +95,18 @@ impl Decoder {
             Some(Duration::from_millis(10))
         } else {
             None
+        }
+    }
+
+    /// Whether the end of a bracketed paste is still to come, and where what follows the whole ones
+    /// begins.
+    fn after_pastes(&self) -> (bool, usize) {
+        let (mut is_pasting, mut from) = (self.paste.is_some(), 0);
+        loop {
+            let mark = if is_pasting { PASTE_END } else { PASTE_BEGIN };
+            let Some(at) = find(&self.rest[from..], mark) else { return (is_pasting, from) };
+            is_pasting = !is_pasting;
+            from += at + mark.len();
         }
     }
 
@@ -406,8 +421,12 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_key_waits_for_nothing_and_text_waits_for_the_rest_of_it() {
-        let table: [(&[u8], Option<u64>); 7] = [
+    fn a_whole_key_or_paste_waits_for_nothing_and_text_waits_for_the_rest_of_it() {
+        let table: [(&[u8], Option<u64>); 11] = [
+            (b"\x1b[200~https://acme", Some(1_000)),
+            (b"\x1b[200~https://acme\x1b[201~", None),
+            (b"\x1b[200~https://acme\x1b[201~\x1b[200~x", Some(1_000)),
+            (b"\x1b[200~https://acme\x1b[201~Dq", Some(10)),
             (b"j", None),
             (b"\x1b[B", None),
             (b"\x1b[1;5C\x1bOA\x1b[6~", None),

@@ -10,6 +10,7 @@ mod copies;
 mod job;
 mod loopback;
 mod picture;
+mod round;
 mod ssh;
 #[path = "../common/sshd.rs"]
 mod sshd;

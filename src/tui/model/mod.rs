@@ -9,6 +9,7 @@ pub(crate) mod check;
 pub(crate) mod copied;
 pub(crate) mod dashboard;
 pub(crate) mod dialog;
+mod failure;
 pub(crate) mod field;
 pub(crate) mod form;
 pub(crate) mod geometry;

@@ -116,7 +116,13 @@ impl Model {
             self.say_list_is_read();
         } else {
             let start = self.round_start();
-            self.screens.push(Screen::RoundStart(Box::new(start)));
+            let is_empty = start.choices.iter().all(|(_, addresses)| addresses.is_empty());
+            if is_empty && self.round.round.is_none() {
+                let text = "there is nothing here to begin a round with";
+                self.say(Tone::Plain, text.into(), "mark others, or show them: Esc, /");
+            } else {
+                self.screens.push(Screen::RoundStart(Box::new(start)));
+            }
         }
     }
 
@@ -237,7 +243,7 @@ impl Model {
     }
 
     /// The next sign-in, while somebody works and nothing lies over the worklist.
-    fn go_on_with_round(&mut self) -> Vec<Effect> {
+    pub(super) fn go_on_with_round(&mut self) -> Vec<Effect> {
         let Some(round) = self.round.open() else { return Vec::new() };
         let shown = matches!(self.screens.last(), Some(Screen::Round));
         if round.counts().waiting == 0 {
@@ -262,10 +268,17 @@ impl Model {
 
     fn begin_in_round(&mut self, address: &Address) -> Vec<Effect> {
         self.round.put_cursor_on(address);
-        let Some(credential) = self.dashboard.find(address) else {
-            return self.ask(Operation::Index);
-        };
-        self.begin_sign_in(&credential)
+        match self.dashboard.find(address) {
+            Some(credential) => self.begin_sign_in(&credential),
+            // The list is still read: its end goes on with the round.
+            None if !self.dashboard.is_whole() => Vec::new(),
+            None => {
+                self.round.at_work = false;
+                let mut effects = self.ask(Operation::Index);
+                effects.extend(self.ask(Operation::Round));
+                effects
+            }
+        }
     }
 
     /// The set-up pane of a credential; in a round for what the round is for.

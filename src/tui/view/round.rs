@@ -110,6 +110,12 @@ fn draw_head(model: &Model, round: &Round, page: &mut Page<'_>) {
     page.text(3, &told.join(", "), page.theme.plain());
 }
 
+/// Whether its address is out, and its answer may come.
+fn is_begun(model: &Model, item: &RoundItem) -> bool {
+    let credential = model.dashboard.find(&item.address);
+    credential.is_some_and(|credential| credential.pending_authorization(model.now).is_some())
+}
+
 fn draw_item(model: &Model, item: &RoundItem, page: &mut Page<'_>) {
     let plain = page.theme.plain();
     let width = page.area.width;
@@ -135,6 +141,7 @@ fn draw_item(model: &Model, item: &RoundItem, page: &mut Page<'_>) {
         RoundItemState::Waiting => match doing {
             Some(doing) => (format!("* {doing}"), plain),
             None if item.is_unattended => (". needs nobody".into(), plain),
+            None if is_begun(model, item) => ("* sign-in begun".into(), plain),
             None => (". waits".into(), plain),
         },
         RoundItemState::Refreshed => (format!("+ refreshed {}", ago()), page.theme.dim()),
