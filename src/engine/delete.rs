@@ -44,7 +44,8 @@ impl Engine {
         let debts = self.debts(&row, |_| true).await?;
         let message = self.lost_answer(row.id).await?.to_owned();
         let address = row.credential.address.clone();
-        let detail = format!("{} token sets", debts.len());
+        let tags = row.credential.tags.join(" ");
+        let detail = format!("{} token sets; tags: {tags}", debts.len());
         let entry =
             self.audit_of(AuditEvent::CredentialDeleted, address.to_string(), detail, reason);
         let (id, owed) = (row.id, self.recorded(&row.credential, &debts));

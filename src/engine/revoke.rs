@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use crate::domain::audit::{AuditEntry, AuditEvent};
 use crate::domain::credential::{Cause, Check, CheckKind, CheckOutcome, Credential};
 use crate::domain::record::RecordId;
-use crate::domain::token::{TokenRole, TokenSet};
+use crate::domain::token::{Generation, TokenRole, TokenSet};
 use crate::engine::error::Error;
 use crate::engine::key_use::KeyAccess;
 use crate::engine::keyring::OpenKey;
@@ -54,6 +54,7 @@ pub(super) fn owe(
 pub(super) struct Debt {
     /// What revokes it.
     pub(super) owed: OwedRow,
+    generation: Generation,
     token: TokenSet,
     key: OpenKey,
 }
@@ -127,7 +128,7 @@ impl Engine {
         debts: &[Debt],
     ) -> Vec<(OwedRow, AuditEntry)> {
         let pair = |debt: &Debt| {
-            let detail = account_of(&debt.owed);
+            let detail = account_and_generation(&debt.owed, debt.generation);
             (debt.owed.clone(), self.audit(AuditEvent::RevocationOwed, credential, detail))
         };
         debts.iter().map(pair).collect()
@@ -152,7 +153,7 @@ impl Engine {
                 let token =
                     key.sealer().open_token_set(stored.id, stored.generation, &stored.sealed)?;
                 let owed = owe(&key, &row.credential, &token)?;
-                Ok(Debt { owed, token, key: key.clone() })
+                Ok(Debt { owed, generation: stored.generation, token, key: key.clone() })
             })
             .collect()
     }
@@ -266,7 +267,8 @@ impl Engine {
         let token = key.sealer().open_token_set(stored.id, stored.generation, &stored.sealed)?;
         let owed = owe(key, credential, &token)?;
         let generation = stored.generation;
-        let debt = self.audit(AuditEvent::RevocationOwed, credential, account_of(&owed));
+        let detail = account_and_generation(&owed, generation);
+        let debt = self.audit(AuditEvent::RevocationOwed, credential, detail);
         let removal = self.audit(
             AuditEvent::CandidateDiscarded,
             credential,
@@ -346,4 +348,9 @@ fn report(owed: OwedRow) -> OwedReport {
 pub(super) fn account_of(owed: &OwedRow) -> String {
     let debt: String = owed.id.to_string().chars().take(12).collect();
     format!("org {} user {} at {}, debt {debt}", owed.org_id, owed.user_id, owed.login_url.host())
+}
+
+/// The same of a token set that was in use, so that its end is tied to what replaced it.
+fn account_and_generation(owed: &OwedRow, generation: Generation) -> String {
+    format!("{}, generation {}", account_of(owed), generation.0)
 }

@@ -3,7 +3,7 @@
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::agent::Agent;
 use crate::common::{Home, MARKER, PUBLIC_APP, Run, Simulator, config, run};
@@ -276,6 +276,35 @@ fn a_report_proves_that_a_replaced_token_is_dead() {
     );
     let head = home.orgkey(&["audit", "head"]).ok().stdout;
     assert_eq!(all["heads"]["to"], head.trim());
+}
+
+#[test]
+fn a_report_ties_a_revoke_to_the_set_up_after_it_and_tells_of_what_is_owed_and_deleted() {
+    let (simulator, home) = ready();
+    home.orgkey(&["reset", "acme", "--tag", "eu"]).ok();
+    home.orgkey(&["revoke", "acme", "--confirm", "acme"]).ok();
+    home.set_up(&simulator, "acme", ANA).ok();
+    let report = || -> Value {
+        let printed = home.orgkey(&["report", "--from", "1d", "--tag", "eu", "--json"]).ok();
+        printed.json()["report"].clone()
+    };
+    let told = report();
+    let end = told["set_ups"][1]["old_token"].as_str().unwrap();
+    assert!(end.starts_with("revoked at Salesforce (confirmed)"), "{told:#}");
+    // One that could not be delivered is an exception, also when its credential is gone.
+    simulator.script(
+        &json!([{ "match": { "path": "/services/oauth2/revoke" }, "status": 503, "body": "", "times": 9 }]),
+    );
+    home.orgkey(&["delete", "acme", "--confirm", "acme"]).ok();
+    let told = report();
+    assert_eq!(told["inventory"], json!([]));
+    assert_eq!(told["set_ups"].as_array().unwrap().len(), 2, "{told:#}");
+    let exceptions = told["exceptions"].as_array().unwrap();
+    let events: Vec<&Value> = exceptions.iter().map(|row| &row["event"]).collect();
+    assert_eq!(events, ["revocation_owed"], "{told:#}");
+    simulator.clear_script();
+    home.orgkey(&["revoke", "--owed"]).ok();
+    assert_eq!(report()["exceptions"], json!([]));
 }
 
 #[test]
