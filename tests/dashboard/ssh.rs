@@ -78,6 +78,43 @@ fn the_whole_job_over_ssh_inside_tmux() {
     }
 }
 
+/// How often the terminal was sent something for its clipboard.
+fn copies(console: &Console) -> usize {
+    console.stream().matches("\x1b]52;").count()
+}
+
+#[test]
+fn a_hang_up_in_the_middle_of_a_sign_in_costs_no_second_copy_and_no_second_paste() {
+    let what = "a sign-in over SSH inside tmux with a hang-up";
+    if !can_be_made(what) || !installed(&["tmux"], what) {
+        return;
+    }
+    let server = Server::start();
+    let _ends = TmuxEnds(tmux_socket(&server));
+    let simulator = Simulator::start();
+    let home = Home::new();
+    home.save(&simulator, "acme", "ana@acme.example", &[]).ok();
+    let mut console = Console::start(&dashboard_in_tmux(&server, &home));
+    console.shows(". no token");
+    console.press("s");
+    console.shows("1. Open this address");
+    let url = copied(&mut console);
+    assert_eq!(copies(&console), 1);
+    console.signal(rustix::process::Signal::KILL);
+    drop(console);
+    // Meanwhile the person signs in, on another machine.
+    let redirect = simulator.sign_in(&url, "ana@acme.example");
+    let attach = format!("LC_ALL=C.UTF-8 tmux -S {} attach", tmux_socket(&server).display());
+    let mut console = Console::start(&server.client(&home, &attach));
+    console.shows("1. Open this address");
+    console.paste(&redirect);
+    console.shows("signed in as ana@acme.example");
+    assert_eq!(copies(&console), 0, "the one of before the hang-up was enough");
+    assert_eq!(home.shown("acme")["state"], "ready");
+    console.press("q");
+    assert_eq!(console.ended(), 0);
+}
+
 /// From an empty store to a deleted credential, the line cut in the middle of the set-up.
 fn job(server: &Server, start: fn(&Server, &Home) -> Command) {
     let simulator = Simulator::start();

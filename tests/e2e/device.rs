@@ -1,11 +1,14 @@
 //! The device flow as a person meets it: the code on a terminal, a hang-up in the middle, and the
 //! agent that waits on.
 
+use std::time::{Duration, Instant};
+
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::agent::Agent;
 use crate::common::{Home, PUBLIC_APP, Simulator, config, until};
+use crate::installed;
 use crate::terminal::Terminal;
 
 const ANA: &str = "ana@acme.example";
@@ -127,4 +130,64 @@ fn the_key_is_rotated_while_a_person_types_the_code() {
     assert_eq!(terminal.end().0, 0);
     assert_eq!(home.shown("acme")["state"], "ready");
     home.orgkey(&["token", "acme"]).ok();
+}
+
+/// Stops a process until it has missed so many polls, and lets it go on.
+fn stop_for_intervals(pid: u32, intervals: u64) {
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+    let stopped = Instant::now();
+    until("the polls that are missed", || stopped.elapsed() > Duration::from_secs(intervals));
+    kill_process(pid, Signal::CONT).unwrap();
+}
+
+#[test]
+fn who_was_stopped_makes_up_for_no_poll_that_was_missed() {
+    let simulator = Simulator::start();
+    let home = saved(&simulator);
+    let terminal = Terminal::orgkey(&home, &["setup", "acme", "--flow", "device"]);
+    let url = url(&terminal);
+    until("a poll", || !polls(&simulator).is_empty());
+    stop_for_intervals(terminal.process(), 4);
+    let missed = polls(&simulator).len();
+    until("two polls after it", || polls(&simulator).len() >= missed + 2);
+    assert_not_too_fast(&simulator);
+    simulator.sign_in(&url, ANA);
+    assert_eq!(terminal.end().0, 0);
+    assert_not_too_fast(&simulator);
+}
+
+#[test]
+fn a_clock_that_jumps_makes_no_poll_come_sooner() {
+    let what = "the device flow while the clock jumps";
+    if !installed(&["faketime"], what) {
+        return;
+    }
+    let library = std::fs::read_dir("/usr/lib").unwrap().flatten().find_map(|folder| {
+        let library = folder.path().join("faketime/libfaketimeMT.so.1");
+        library.exists().then_some(library)
+    });
+    let library = library.expect("the library of faketime");
+    let simulator = Simulator::start();
+    let mut home = saved(&simulator);
+    let clock = home.outside().join("clock");
+    std::fs::write(&clock, "+0").unwrap();
+    home.set("LD_PRELOAD", library.to_str().unwrap());
+    home.set("FAKETIME_TIMESTAMP_FILE", clock.to_str().unwrap());
+    home.set("FAKETIME_NO_CACHE", "1");
+    home.set("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    let terminal = Terminal::orgkey(&home, &["setup", "acme", "--flow", "device"]);
+    let url = url(&terminal);
+    let minutes_left = || terminal.screen().matches("waiting for the approval").count();
+    for jump in ["+4m", "-2h", "+1m"] {
+        let (before, told) = (polls(&simulator).len(), minutes_left());
+        std::fs::write(&clock, jump).unwrap();
+        until("two polls after a jump", || polls(&simulator).len() >= before + 2);
+        until("the time left to be told anew", || minutes_left() > told);
+        assert_not_too_fast(&simulator);
+    }
+    simulator.sign_in(&url, ANA);
+    terminal.wait_for("Access test successful", 1);
+    assert_eq!(terminal.end().0, 0);
+    assert_not_too_fast(&simulator);
 }
