@@ -16,6 +16,7 @@ use crate::engine::copies::STORE;
 use crate::engine::error::{Error, Invalid};
 use crate::engine::key_folder::PrivateFolder;
 use crate::engine::keyring::run_blocking;
+use crate::engine::open::beside;
 use crate::engine::operation::{BackupRequest, RestoreRequest};
 use crate::engine::outcome::{BackupFacts, BackupReceipt, MoveReceipt, Present, RestoreReceipt};
 use crate::engine::{Engine, Failure, Outcome, Reporter, Settings, now, open_store};
@@ -322,13 +323,6 @@ fn free_name(path: &Path, what: &str) -> PathBuf {
     let mut names = std::iter::once(beside(path, &stamped)).chain(numbered);
     let is_free = |name: &PathBuf| !["", "-wal"].iter().any(|end| beside(name, end).exists());
     names.find(is_free).unwrap_or_else(|| beside(path, &stamped))
-}
-
-/// A path with something after its name.
-fn beside(path: &Path, end: &str) -> PathBuf {
-    let mut path = path.as_os_str().to_owned();
-    path.push(end);
-    path.into()
 }
 
 fn not_a_backup(file: &Path, why: &str) -> Invalid {

@@ -80,6 +80,7 @@ impl Operation {
             | Self::Round
             | Self::SkipInRound(_)
             | Self::EndRound
+            | Self::AwaitChange(_)
             // Who waits for a person shares the key only while it is used.
             | Self::AwaitApproval(_)
             | Self::AwaitRedirect(_)

@@ -9,6 +9,7 @@
 mod apps;
 mod audit;
 mod backup;
+mod change;
 mod check;
 mod clock;
 mod copies;
@@ -369,6 +370,7 @@ impl Engine {
             Operation::Round => self.round().await,
             Operation::SkipInRound(request) => self.skip_in_round(request).await,
             Operation::EndRound => self.end_round().await,
+            Operation::AwaitChange(seen) => self.await_change(seen).await,
         }
     }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::app::{Flow, Rotation};
 use crate::domain::audit::AuditFilter;
 use crate::domain::chain::Head;
+use crate::domain::change::ChangeMark;
 use crate::domain::name::{Address, ConnectionName, Environment, Target};
 use crate::engine::sensitive::Sensitive;
 pub(crate) use round::{SkipInRound, StartRound};
@@ -141,6 +142,9 @@ pub(crate) enum Operation {
     SkipInRound(SkipInRound),
     /// End the open round. Answers [`super::Outcome::Round`] with its receipt.
     EndRound,
+    /// How far the store has come, or with that wait for the next change by whomever. Answers
+    /// [`super::Outcome::Changed`].
+    AwaitChange(Option<ChangeMark>),
 }
 
 impl Operation {
@@ -218,6 +222,7 @@ impl Operation {
             Self::Round => "round",
             Self::SkipInRound(_) => "skip_in_round",
             Self::EndRound => "end_round",
+            Self::AwaitChange(_) => "await_change",
         }
     }
 }

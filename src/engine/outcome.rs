@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::app::{App, Flow};
 use crate::domain::audit::{AuditRow, HistoryEntry};
 use crate::domain::chain::{Head, Verified};
+use crate::domain::change::{ChangeMark, Changes};
 use crate::domain::copy::{BackupPurpose, CopyQuestion, CopyStanding, Moved};
 use crate::domain::credential::{Check, Credential};
 use crate::domain::host::InstanceUrl;
@@ -89,6 +90,17 @@ pub(crate) enum Outcome {
     KeyFacts(KeyFacts),
     /// The open round, or the one that ended last; `None` where there never was one.
     Round(Option<Box<Round>>),
+    /// What changed in the store.
+    Changed(Changed),
+}
+
+/// What changed in the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Changed {
+    /// How far it has come.
+    pub(crate) mark: ChangeMark,
+    /// What has to be read again.
+    pub(crate) changes: Changes,
 }
 
 /// What is going on, told before the final answer.

@@ -9,6 +9,7 @@ mod audit;
 mod authorization;
 mod backup;
 mod chain;
+mod change;
 mod check;
 mod copy;
 mod credential;

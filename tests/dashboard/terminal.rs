@@ -366,3 +366,23 @@ fn a_set_up_that_was_cut_off_is_pending_in_the_next_session_and_one_paste_comple
     console.press("q");
     assert_eq!(console.ended(), 0);
 }
+
+#[test]
+fn the_list_follows_what_commands_change_beside_it() {
+    let simulator = Simulator::start();
+    let home = home_with_one();
+    let mut console = opened(&home);
+    home.save(&simulator, "globex", "eva@globex.example", &[]).ok();
+    console.shows("globex");
+    home.set_up(&simulator, "globex", "eva@globex.example").ok();
+    console.wait_for("its token", |text| {
+        text.lines().any(|row| row.contains("globex") && row.contains("+ ready"))
+    });
+    home.orgkey(&["hold", "globex", "--reason", "inventory"]).ok();
+    home.orgkey(&["round", "start", "--filter", "!globex", "--why", "setup"]).expect(3);
+    console.shows("round 0 of 1");
+    home.orgkey(&["delete", "globex", "--confirm", "globex"]).ok();
+    console.hides("globex");
+    console.press("q");
+    assert_eq!(console.ended(), 0);
+}

@@ -130,6 +130,11 @@ impl Jobs {
         self.running.values().any(|job| wanted(&job.operation))
     }
 
+    /// Whether many tests or rotations are under way.
+    pub(crate) fn is_at_many(&self) -> bool {
+        self.tests_left() > 1 || self.rotations_left()
+    }
+
     /// Every job under way.
     #[cfg(test)]
     pub(crate) fn running(&self) -> impl ExactSizeIterator<Item = (&JobId, &Job)> {

@@ -11,6 +11,7 @@ pub(crate) mod dashboard;
 pub(crate) mod dialog;
 mod failure;
 pub(crate) mod field;
+mod follow;
 pub(crate) mod form;
 pub(crate) mod geometry;
 mod intents;
@@ -35,6 +36,7 @@ use jiff::tz::TimeZone;
 use crate::config::settings::TerminalUse;
 use crate::domain::app::App;
 use crate::domain::audit::HistoryEntry;
+use crate::domain::change::ChangeMark;
 use crate::domain::copy::CopyStanding;
 use crate::domain::host::{HostPolicy, LoginUrl};
 use crate::domain::lifetime::Lifetime;
@@ -160,6 +162,8 @@ pub(crate) struct Model {
     pub(crate) round: RoundDesk,
     /// Whether the question which copy goes on was put already.
     copy_asked: bool,
+    /// Since when what others changed is still to be looked at, after work on many.
+    changed_since: Option<ChangeMark>,
     /// Whether the list changed while it was being fetched.
     list_again: bool,
     /// Whether more than one test ended since the list was asked for.
@@ -198,6 +202,7 @@ impl Model {
             owed: 0,
             round: RoundDesk::default(),
             copy_asked: false,
+            changed_since: None,
             list_again: false,
             many_tests: false,
             stop_later: false,
@@ -212,7 +217,8 @@ impl Model {
         let mut effects = match message {
             Message::Start => {
                 // The store answers one after the other, and a long list takes it a while.
-                let mut effects = self.ask(Operation::KeyStatus);
+                let mut effects = self.begin_to_follow();
+                effects.extend(self.ask(Operation::KeyStatus));
                 effects.extend(self.ask(Operation::Apps));
                 effects.extend(self.ask(Operation::CopyStanding));
                 effects.extend(self.ask(Operation::Owed));
@@ -253,6 +259,7 @@ impl Model {
             }
         };
         effects.extend(self.start_waiting());
+        effects.extend(self.follow_again());
         if self.stop_later && !self.exchanges() {
             self.stop_later = false;
             effects.push(Effect::Suspend);

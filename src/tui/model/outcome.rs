@@ -79,6 +79,7 @@ impl Model {
             (_, Outcome::Round(round)) => {
                 return self.hear_round(operation, round.map(|round| *round));
             }
+            (_, Outcome::Changed(changed)) => return self.store_changed(operation, changed),
             (_, Outcome::CopyStanding(standing)) => self.hear_standing(standing),
             (_, Outcome::Adopted(receipt)) => return self.adopted(&receipt),
             (_, outcome) => return self.ended_or_stopped(operation, outcome),

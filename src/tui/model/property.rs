@@ -6,9 +6,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::domain::audit::HistoryEntry;
+use crate::domain::change::{ChangeMark, Changes};
 use crate::domain::round::{Round, RoundPurpose};
 use crate::engine::outcome::{
-    AdoptReceipt, FailureDetail, KeyProtection, Progress, Revocation, SetupReceipt, TestReport,
+    AdoptReceipt, Changed, FailureDetail, KeyProtection, Progress, Revocation, SetupReceipt,
+    TestReport,
 };
 use crate::engine::sensitive::Sensitive;
 use crate::engine::{Event, Operation, Outcome};
@@ -115,6 +117,10 @@ fn good_answer(operation: &Operation) -> Outcome {
         | Operation::StartRound(_)
         | Operation::SkipInRound(_)
         | Operation::EndRound => Outcome::Round(Some(Box::new(some_round(operation)))),
+        Operation::AwaitChange(_) => Outcome::Changed(Changed {
+            mark: ChangeMark { audit: 7, check: 7 },
+            changes: Changes::Of(vec![address]),
+        }),
         Operation::DeleteApp(_) => Outcome::Done,
         Operation::TestApp(_) => Outcome::AppTested(sample::app_report()),
         Operation::LockKey => key_report(false),
