@@ -62,7 +62,7 @@ impl World {
         query: &Form,
     ) -> Step {
         // Until client and redirect URI are known to be right, nothing may go back to it.
-        let app = query.get("client_id").and_then(|id| self.app_by_client_id(id));
+        let app = query.get("client_id").and_then(|id| self.known_app(now, id));
         let Some(app) = app else {
             return Step::Stay(Refusal::new("invalid_client_id", "client identifier invalid"));
         };
@@ -130,8 +130,9 @@ impl World {
         }
     }
 
-    /// The login page, unless this browser is logged in as the user meant and nobody asked for a
-    /// login of its own.
+    /// The login page, unless this browser remembers a user whom the hint does not rule out, and
+    /// nobody asked for a login of its own. Who is remembered is not asked for a name, and not even
+    /// for an approval that was given before.
     fn first_page(
         &mut self,
         now: UnixMillis,
@@ -142,10 +143,9 @@ impl World {
         let prompts = |word: &str| {
             query.get("prompt").is_some_and(|prompt| prompt.split(' ').any(|one| one == word))
         };
-        let remembered = browser
-            .filter(|_| !prompts("login") && !prompts("select_account"))
-            .and_then(|cookie| self.logged_in(now, attempt.host, cookie))
-            .filter(|user| {
+        let asks_anew = prompts("login") || prompts("select_account");
+        let remembered =
+            self.logged_in(now, attempt.host, browser).filter(|_| !asks_anew).filter(|user| {
                 let hint = attempt.login_hint.as_deref();
                 hint.is_none_or(|hint| hint.eq_ignore_ascii_case(&self.user(*user).username))
             });
@@ -154,17 +154,38 @@ impl World {
             return return_error(&attempt.redirect_uri, attempt.state.as_deref(), &refusal);
         }
         match remembered {
+            Some(user) if !prompts("consent") && self.has_allowed(&attempt, user) => {
+                match self.refuses(attempt.app) {
+                    Some(refusal) => Step::Stay(refusal),
+                    None => self.return_code(now, attempt, user),
+                }
+            }
             Some(user) => self.ask_approval(attempt, user),
             None => self.ask_login(attempt, None),
         }
     }
 
-    fn logged_in(&self, now: UnixMillis, host: VirtualHost, cookie: &str) -> Option<UserIndex> {
-        self.browsers
-            .get(cookie)
+    /// Whom the browser is logged in as: by its cookie, else by what every browser remembers.
+    fn logged_in(
+        &self,
+        now: UnixMillis,
+        host: VirtualHost,
+        cookie: Option<&str>,
+    ) -> Option<UserIndex> {
+        let session = cookie.and_then(|cookie| self.browsers.get(cookie));
+        session
             .filter(|session| session.host == host && now.since(session.began_at) < BROWSER_LIFE)
             .map(|session| session.user)
-            .filter(|user| self.user(*user).active)
+            .or_else(|| self.remembered.filter(|user| self.serves(host, self.user(*user).org)))
+            .filter(|user| self.user(*user).active && self.admit(now, *user).is_ok())
+    }
+
+    /// Whether a living approval of this user and app has all the scopes asked for.
+    fn has_allowed(&self, attempt: &Attempt, user: UserIndex) -> bool {
+        let subject = Subject { org: self.user(user).org, user, app: attempt.app };
+        let has_all = |granted: &[String]| attempt.scopes.iter().all(|one| granted.contains(one));
+        let mut approvals = self.approvals.values();
+        approvals.any(|approval| approval.subject == subject && has_all(&approval.scopes))
     }
 
     pub(crate) fn ask_login(&mut self, attempt: Attempt, failure: Option<&'static str>) -> Step {
@@ -209,6 +230,7 @@ impl World {
             let user = self.user(*index);
             user.active && user.password == password && self.serves(host, user.org)
         });
+        let user = user.filter(|user| self.admit(now, *user).is_ok());
         let Some(user) = user else {
             attempt.login_hint = Some(username.to_owned());
             return (self.ask_login(attempt, Some(LOGIN_FAILURE)), None);
@@ -220,19 +242,24 @@ impl World {
 
     /// The approval page, unless the app is not for this user.
     fn ask_approval(&mut self, mut attempt: Attempt, user: UserIndex) -> Step {
-        let app = self.app(attempt.app);
-        if app.blocked {
-            return Step::Stay(Refusal::new("OAUTH_APP_BLOCKED", "this app is blocked by admin"));
-        }
-        if !app.installed {
-            return Step::Stay(Refusal::new("invalid_client", "app must be installed into org"));
-        }
-        if !app.open_to_all {
-            let description = "user is not admin approved to access this app";
-            return Step::Stay(Refusal::new("OAUTH_APP_ACCESS_DENIED", description));
+        if let Some(refusal) = self.refuses(attempt.app) {
+            return Step::Stay(refusal);
         }
         attempt.user = Some(user);
         Step::Approve { attempt: self.keep_attempt(attempt) }
+    }
+
+    /// Why nobody may approve an app.
+    fn refuses(&self, app: AppIndex) -> Option<Refusal> {
+        let app = self.app(app);
+        if app.blocked {
+            return Some(Refusal::new("OAUTH_APP_BLOCKED", "this app is blocked by admin"));
+        }
+        if !app.installed {
+            return Some(Refusal::new("invalid_client", "app must be installed into org"));
+        }
+        let description = "user is not admin approved to access this app";
+        (!app.open_to_all).then_some(Refusal::new("OAUTH_APP_ACCESS_DENIED", description))
     }
 
     /// Carries out the press of Allow or Deny.
@@ -251,11 +278,16 @@ impl World {
         if let Some(device_code) = &attempt.device {
             return self.answer_device(device_code, user, allow);
         }
-        let state = attempt.state.as_deref();
         if !allow {
             let refusal = Refusal::new("access_denied", "end-user denied authorization");
-            return return_error(&attempt.redirect_uri, state, &refusal);
+            return return_error(&attempt.redirect_uri, attempt.state.as_deref(), &refusal);
         }
+        self.return_code(now, attempt, user)
+    }
+
+    /// Sends a code back to the redirect URI (RFC 6749 section 4.1.2).
+    fn return_code(&mut self, now: UnixMillis, attempt: Attempt, user: UserIndex) -> Step {
+        let state = attempt.state.as_deref();
         let code = self.mint.code();
         let url = with_query(&attempt.redirect_uri, &[("code", Some(&code)), ("state", state)]);
         let subject = Subject { org: self.user(user).org, user, app: attempt.app };

@@ -1,16 +1,18 @@
 //! The control plane, `http://localhost:PORT/_control/...`: what a test, or the demo, does to the
 //! simulated Salesforce beside being its client. JSON in, JSON out.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use crate::domain::id::OrgId;
 use crate::domain::time::UnixMillis;
 use crate::simulator::answer::Answer;
 use crate::simulator::device;
+use crate::simulator::entry::{Hours, IpRange, Standing};
 use crate::simulator::fault::Fault;
 use crate::simulator::respond::{Shared, State};
 use crate::simulator::rotation::RotationPolicy;
@@ -163,10 +165,24 @@ fn write(state: &mut State, call: &str, body: &[u8]) -> Called {
             let app = find_app(&state.world, &client_id)?;
             Ok(Answer::json(json!(state.world.live_tokens(state.now(), user, app))))
         }
-        "users" => change_user(&mut state.world, &parse(body)?),
+        "users" => change_user(&mut state.world, parse(body)?),
         "more_users" => add_users(&mut state.world, &parse(body)?),
-        "apps" => change_app(&mut state.world, parse(body)?),
-        "orgs" => change_org(&mut state.world, &parse(body)?),
+        "apps" => {
+            let now = state.now();
+            change_app(&mut state.world, now, parse(body)?)
+        }
+        "orgs" => change_org(&mut state.world, parse(body)?),
+        "browser" => {
+            let Whose { username } = parse(body)?;
+            let user = username.map(|name| find_user(&state.world, &name)).transpose()?;
+            state.world.remembered = user;
+            Ok(done())
+        }
+        "address" => {
+            let Address { address } = parse(body)?;
+            state.world.client_address = address;
+            Ok(done())
+        }
         _ => Err(ControlError::NoSuchCall),
     }
 }
@@ -219,8 +235,12 @@ struct User {
     active: Option<bool>,
     api_enabled: Option<bool>,
     password: Option<String>,
+    login_ip_ranges: Option<Vec<IpRange>>,
+    #[serde(default, deserialize_with = "said")]
+    login_hours: Option<Option<Hours>>,
 }
 
+/// Users to be added.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct More {
@@ -228,11 +248,28 @@ struct More {
     count: usize,
 }
 
+/// What may be changed of an org; what is absent stays.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Org {
     name: String,
-    new_org_id: String,
+    new_org_id: Option<String>,
+    standing: Option<Standing>,
+    login_ip_ranges: Option<Vec<IpRange>>,
+    #[serde(default, deserialize_with = "said")]
+    login_hours: Option<Option<Hours>>,
+}
+
+/// Tells `null`, which takes hours away, from what is absent.
+fn said<'de, D: Deserializer<'de>>(hours: D) -> Result<Option<Option<Hours>>, D::Error> {
+    Option::deserialize(hours).map(Some)
+}
+
+/// The address that all clients seem to come from.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Address {
+    address: IpAddr,
 }
 
 /// What may be changed of an app; what is absent stays. A limit of 0 takes it away.
@@ -252,6 +289,7 @@ struct AppChange {
     idle_limit_seconds: Option<u64>,
     age_limit_seconds: Option<u64>,
     approval_limit: Option<usize>,
+    propagation_seconds: Option<u64>,
     hold_ms: Option<u64>,
     scopes: Option<Vec<String>>,
     #[serde(default)]
@@ -272,14 +310,14 @@ fn find_app(world: &World, client_id: &str) -> Result<AppIndex, ControlError> {
     world.app_by_client_id(client_id).ok_or(ControlError::Unknown("app"))
 }
 
-fn change_user(world: &mut World, change: &User) -> Called {
+fn change_user(world: &mut World, change: User) -> Called {
     let index = find_user(world, &change.username)?;
     let user = &mut world.users[index.0];
-    user.active = change.active.unwrap_or(user.active);
-    user.api_enabled = change.api_enabled.unwrap_or(user.api_enabled);
-    if let Some(password) = &change.password {
-        user.password.clone_from(password);
-    }
+    set(&mut user.active, change.active);
+    set(&mut user.api_enabled, change.api_enabled);
+    set(&mut user.password, change.password);
+    set(&mut user.login.ip_ranges, change.login_ip_ranges);
+    set(&mut user.login.hours, change.login_hours);
     if change.active == Some(false) {
         world.deactivate(index);
     }
@@ -299,15 +337,22 @@ fn add_users(world: &mut World, more: &More) -> Called {
 }
 
 /// A sandbox that is refreshed gets a new Org ID, and all of its tokens are dead.
-fn change_org(world: &mut World, change: &Org) -> Called {
-    let org_id = OrgId::parse(&change.new_org_id).map_err(ControlError::Id)?;
+fn change_org(world: &mut World, change: Org) -> Called {
     let index = find_org(world, &change.name)?;
-    org_id.as_str().clone_into(&mut world.orgs[index.0].id);
-    world.end_all(|subject| subject.org == index);
+    let new_id = change.new_org_id.map(|id| OrgId::parse(&id)).transpose();
+    let new_id = new_id.map_err(ControlError::Id)?;
+    let org = &mut world.orgs[index.0];
+    set(&mut org.standing, change.standing);
+    set(&mut org.login.ip_ranges, change.login_ip_ranges);
+    set(&mut org.login.hours, change.login_hours);
+    if let Some(id) = new_id {
+        id.as_str().clone_into(&mut org.id);
+        world.end_all(|subject| subject.org == index);
+    }
     Ok(done())
 }
 
-fn change_app(world: &mut World, change: AppChange) -> Called {
+fn change_app(world: &mut World, now: UnixMillis, change: AppChange) -> Called {
     let index = find_app(world, &change.client_id)?;
     // A blocked app, and one whose secret was changed, loses all of its tokens.
     if change.blocked == Some(true) || change.client_secret.is_some() {
@@ -334,6 +379,9 @@ fn change_app(world: &mut World, change: AppChange) -> Called {
     set(&mut app.scopes, change.scopes);
     set(&mut app.session_timeout, change.session_timeout_seconds.map(Duration::from_secs));
     set(&mut app.hold, change.hold_ms.map(Duration::from_millis));
+    if let Some(seconds) = change.propagation_seconds {
+        app.known_from = Some(now.plus(Duration::from_secs(seconds)));
+    }
     if let Some(secret) = change.client_secret {
         let App { secret: kept, signing_key, .. } = app;
         signing_key.clone_from(&secret);

@@ -80,7 +80,7 @@ impl World {
         scope: Option<&str>,
     ) -> Result<Value, Refusal> {
         let unknown = Refusal::new("invalid_client_id", "client identifier invalid");
-        let app = client_id.and_then(|id| self.app_by_client_id(id)).ok_or(unknown)?;
+        let app = client_id.and_then(|id| self.known_app(now, id)).ok_or(unknown)?;
         if !self.app(app).device_enabled {
             return Err(NOT_ENABLED);
         }
@@ -198,7 +198,7 @@ pub(crate) fn poll(world: &mut World, now: UnixMillis, request: &Request) -> Ans
     let (id, secret) = request.client();
     let code = request.form.get("code").unwrap_or_default();
     let reply = world
-        .authenticate(id.as_deref(), secret.as_deref())
+        .authenticate(now, id.as_deref(), secret.as_deref())
         .and_then(|app| world.poll_device(now, request.place.host, app, code));
     oauth::answer(world, reply).about(code)
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::domain::name::Environment;
+use crate::simulator::entry::{LoginRules, Standing};
 use crate::simulator::rotation::RotationPolicy;
 use crate::simulator::world::{OrgIndex, World};
 
@@ -40,6 +41,10 @@ pub(crate) struct OrgFacts {
     pub(crate) org_id: String,
     /// `http://acme.my.localhost:PORT`.
     pub(crate) my_domain: String,
+    /// Whether it is open at all.
+    pub(crate) standing: Standing,
+    /// From where and when its users may log in.
+    pub(crate) login: LoginRules,
     /// All of its users.
     pub(crate) users: Vec<UserFacts>,
 }
@@ -57,6 +62,8 @@ pub(crate) struct UserFacts {
     pub(crate) active: bool,
     /// The permission 'API Enabled'.
     pub(crate) api_enabled: bool,
+    /// Login IP Ranges and Login Hours of the user's profile.
+    pub(crate) login: LoginRules,
 }
 
 /// An app with its secret.
@@ -75,6 +82,10 @@ pub(crate) struct AppFacts {
     pub(crate) rotation: bool,
     /// What becomes of the refresh token that it replaces.
     pub(crate) rotation_policy: RotationPolicy,
+    /// Blocked by an admin.
+    pub(crate) blocked: bool,
+    /// Whether new approvals are given.
+    pub(crate) installed: bool,
     /// Names of the orgs that know it: all.
     pub(crate) orgs: Vec<String>,
 }
@@ -102,6 +113,8 @@ impl World {
             environment: org.environment,
             org_id: org.id.clone(),
             my_domain: self.instance_url(index),
+            standing: org.standing,
+            login: org.login.clone(),
             users: users
                 .map(|user| UserFacts {
                     username: user.username.clone(),
@@ -109,6 +122,7 @@ impl World {
                     password: user.password.clone(),
                     active: user.active,
                     api_enabled: user.api_enabled,
+                    login: user.login.clone(),
                 })
                 .collect(),
         }
@@ -125,6 +139,8 @@ impl World {
                 redirect_uris: app.redirect_uris.clone(),
                 rotation: app.rotation,
                 rotation_policy: app.policy,
+                blocked: app.blocked,
+                installed: app.installed,
                 orgs: orgs.clone(),
             })
             .collect()

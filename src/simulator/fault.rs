@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::simulator::answer::{Answer, Body};
 use crate::simulator::authorize::error_return;
 use crate::simulator::leave::Leaving;
+use crate::simulator::page;
 use crate::simulator::request::Request;
 
 /// Which requests a fault is for; what is absent matches all.
@@ -24,7 +25,7 @@ pub(crate) struct Match {
     pub(crate) host: Option<String>,
 }
 
-/// An error for the redirect URI of an authorization request.
+/// An error of an authorization request, for its redirect URI or for Salesforce's own page.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CallbackError {
@@ -159,6 +160,8 @@ pub(crate) struct Fault {
     pub(crate) drop_fields: Vec<String>,
     /// Answers an authorization request with an error at its redirect URI.
     pub(crate) callback_error: Option<CallbackError>,
+    /// Answers with Salesforce's own error page, from which nothing comes back to the redirect URI.
+    pub(crate) page_error: Option<CallbackError>,
 }
 
 impl Fault {
@@ -181,6 +184,7 @@ impl Fault {
         let brings_answer = self.status.is_some_and(|status| status >= 400)
             || self.body.is_some()
             || self.callback_error.is_some()
+            || self.page_error.is_some()
             || matches!(self.then, Then::Redirect(_));
         self.commit.unwrap_or(!brings_answer)
     }
@@ -207,6 +211,10 @@ impl Fault {
         {
             let url = error_return(uri, request.query.get("state"), error, error_description);
             return Answer::redirect(&url, &answer.outcome);
+        }
+        if let Some(CallbackError { error, error_description }) = &self.page_error {
+            let page = format!("{}{}", request.place.prefix, page::ERROR_PATH);
+            return Answer::redirect(&error_return(&page, None, error, error_description), error);
         }
         if let Then::Redirect(url) = &self.then {
             answer = Answer { tag: answer.tag, ..Answer::redirect(url, &answer.outcome) };

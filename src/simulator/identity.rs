@@ -42,7 +42,12 @@ fn live(world: &mut World, now: UnixMillis, request: &Request) -> Result<LiveSes
         return Err(Box::new(Answer::text(403, "Missing_OAuth_Token")));
     };
     match world.use_session(now, token) {
-        Some(session) if world.serves(request.place.host, session.subject.org) => Ok(session),
+        Some(session)
+            if world.serves(request.place.host, session.subject.org)
+                && world.admit(now, session.subject.user).is_ok() =>
+        {
+            Ok(session)
+        }
         _ => Err(Box::new(Answer::text(403, "Bad_OAuth_Token").about(token))),
     }
 }

@@ -16,6 +16,7 @@ mod answer;
 mod authorize;
 mod control;
 mod device;
+mod entry;
 mod facts;
 mod fault;
 mod host;

@@ -94,7 +94,7 @@ pub(crate) fn token(world: &mut World, now: UnixMillis, request: &Request) -> To
             let token = request.form.get("refresh_token").unwrap_or_default();
             let (id, secret) = request.client();
             let ticket = world
-                .authenticate(id.as_deref(), secret.as_deref())
+                .authenticate(now, id.as_deref(), secret.as_deref())
                 .and_then(|app| world.begin_refresh(now, request.place.host, app, token));
             match ticket {
                 Ok(ticket) => TokenStart::InFlight(ticket),
@@ -121,7 +121,7 @@ fn exchange(world: &mut World, now: UnixMillis, request: &Request) -> Answer {
     };
     let (id, secret) = request.client();
     let reply = world
-        .authenticate(id.as_deref(), secret.as_deref())
+        .authenticate(now, id.as_deref(), secret.as_deref())
         .and_then(|app| world.exchange_code(now, request.place.host, app, &presented));
     answer(world, reply).about(presented.code)
 }
@@ -176,7 +176,7 @@ pub(crate) fn introspect(world: &World, now: UnixMillis, request: &Request) -> A
         return Answer::oauth_error(&MUST_POST);
     }
     let (id, secret) = request.client();
-    let app = world.authenticate(id.as_deref(), secret.as_deref());
+    let app = world.authenticate(now, id.as_deref(), secret.as_deref());
     match app {
         Ok(app) if world.app(app).secret.is_some() => {
             let token = request.form.get("token").unwrap_or_default();

@@ -16,6 +16,8 @@ const INDEX: &str = include_str!("../../assets/simulator/index.html");
 
 /// Path of the page on which errors stay that may not go back to the redirect URI.
 pub(crate) const ERROR_PATH: &str = "/setup/secur/RemoteAccessErrorPage.apexp";
+/// What the journal calls the approval page.
+pub(crate) const APPROVAL_PAGE: &str = "approval page";
 /// Path of the approval page's form.
 pub(crate) const APPROVE_PATH: &str = "/setup/secur/RemoteAccessAuthorizationPage.apexp";
 
@@ -66,7 +68,7 @@ pub(crate) fn approve(world: &World, place: &Place, attempt: String) -> Answer {
             ("user_id", &user.id),
         ],
     );
-    let answer = page(200, "Allow Access? | Salesforce", "", &content, "approval page");
+    let answer = page(200, "Allow Access? | Salesforce", "", &content, APPROVAL_PAGE);
     Answer { attempt: Some(attempt), ..answer }
 }
 

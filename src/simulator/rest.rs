@@ -68,6 +68,9 @@ fn enter(
     let Some(session) = session else {
         return about(refuse(401, "INVALID_SESSION_ID", "Session expired or invalid"));
     };
+    if let Err(kept_out) = world.admit(now, session.subject.user) {
+        return about(Err(Box::new(kept_out.rest_error())));
+    }
     if !session.has_api_scope() {
         let message = "This session is not valid for use with the REST API";
         return about(refuse(401, "INVALID_SESSION_ID", message));

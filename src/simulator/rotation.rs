@@ -154,11 +154,12 @@ impl World {
     }
 
     /// Tags of the tokens of an approval that a refresh would accept now, its own one first. The
-    /// clock, the user and the app have their say; what is in flight counts as accepted.
+    /// clock, the org, the user and the app have their say; what is in flight counts as accepted.
     pub(crate) fn accepted_tags(&self, now: UnixMillis, id: ApprovalId) -> Vec<String> {
         let Some(approval) = self.approvals.get(&id) else { return Vec::new() };
         let (user, app) = (approval.subject.user, approval.subject.app);
-        if !self.in_time(now, id) || !self.user(user).active || self.app(app).blocked {
+        let is_kept_out = !self.user(user).active || self.admit(now, user).is_err();
+        if !self.in_time(now, id) || is_kept_out || self.app(app).blocked {
             return Vec::new();
         }
         let of_approval = self.refresh_tokens.iter().filter(|(_, entry)| entry.approval == id);

@@ -1,12 +1,14 @@
 //! The orgs, users and apps that every simulated Salesforce begins with.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
 use std::time::Duration;
 
 use crate::domain::app::{DEFAULT_REDIRECT_URI, DEFAULT_SESSION_TIMEOUT};
 use crate::domain::id::UserId;
 use crate::domain::name::Environment;
+use crate::simulator::entry::{LoginRules, Standing};
 use crate::simulator::mint::{MARKER, Mint};
 use crate::simulator::rotation::RotationPolicy;
 use crate::simulator::token::APPROVAL_LIMIT;
@@ -58,6 +60,8 @@ pub(crate) fn world(port: u16, seed: [u8; 32]) -> World {
         apps: Vec::new(),
         attempts: HashMap::new(),
         browsers: HashMap::new(),
+        remembered: None,
+        client_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         codes: HashMap::new(),
         devices: HashMap::new(),
         approvals: HashMap::new(),
@@ -79,6 +83,8 @@ fn orgs() -> Vec<Org> {
             id: id.to_owned(),
             my_domain: my_domain.to_owned(),
             api_calls: 0,
+            standing: Standing::Active,
+            login: LoginRules::default(),
         })
         .collect()
 }
@@ -97,6 +103,7 @@ fn users() -> Vec<User> {
                 last_name: last_name.to_owned(),
                 active: !INACTIVE.contains(&login),
                 api_enabled: !WITHOUT_API.contains(&login),
+                login: LoginRules::default(),
             }
         })
         .collect()
@@ -126,6 +133,7 @@ pub(crate) fn more_users(world: &mut World, org: OrgIndex, count: usize) -> Rang
             last_name: number.to_string(),
             active: true,
             api_enabled: true,
+            login: LoginRules::default(),
         });
     }
     begin..world.users.len()
@@ -174,6 +182,7 @@ fn apps(redirect_uris: &[String], mint: &mut Mint) -> Vec<App> {
                 device_enabled: true,
                 device_interval: DEVICE_INTERVAL,
                 open_to_all: true,
+                known_from: None,
             }
         })
         .collect()

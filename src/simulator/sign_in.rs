@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::simulator::answer::Answer;
 use crate::simulator::device::CONNECT_PATH;
 use crate::simulator::host::{VirtualHost, locate};
-use crate::simulator::page::APPROVE_PATH;
+use crate::simulator::page::{self, APPROVE_PATH};
 use crate::simulator::request::{Form, Request};
 use crate::simulator::respond::{Shared, respond};
 use crate::simulator::world::{OrgIndex, World};
@@ -56,10 +56,13 @@ pub(crate) async fn sign_in(shared: &Shared, person: &SignIn) -> Result<String, 
         page = respond(shared, &next_request(&first, CONNECT_PATH, typed)).await.0;
     }
     let Some(attempt) = page.attempt.clone() else { return arrived(&first, port, &page) };
-    let login = Form::of(&[("attempt", &attempt), ("username", &username), ("pw", &password)]);
-    let page = respond(shared, &next_request(&first, "/login", login)).await.0;
-    if page.outcome == "login refused" {
-        return Err(SignInError::Refused);
+    // A browser that remembers somebody is not asked for a name.
+    if page.outcome != page::APPROVAL_PAGE {
+        let login = Form::of(&[("attempt", &attempt), ("username", &username), ("pw", &password)]);
+        page = respond(shared, &next_request(&first, "/login", login)).await.0;
+        if page.outcome == "login refused" {
+            return Err(SignInError::Refused);
+        }
     }
     let Some(attempt) = page.attempt.clone() else { return arrived(&first, port, &page) };
     let button = if person.deny { ("cancel", "Deny") } else { ("save", "Allow") };

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::time::UnixMillis;
 use crate::simulator::answer::Refusal;
+use crate::simulator::entry::KeptOut;
 use crate::simulator::host::VirtualHost;
 use crate::simulator::rotation::Standing;
 use crate::simulator::world::{AppIndex, Approval, ApprovalId, Replay, Session, Subject, World};
@@ -57,10 +58,11 @@ impl World {
     /// Identifies the client; its secret is required where it has one (RFC 6749 section 2.3).
     pub(crate) fn authenticate(
         &self,
+        now: UnixMillis,
         client_id: Option<&str>,
         secret: Option<&str>,
     ) -> Result<AppIndex, Refusal> {
-        let index = client_id.and_then(|id| self.app_by_client_id(id)).ok_or(UNKNOWN_CLIENT)?;
+        let index = client_id.and_then(|id| self.known_app(now, id)).ok_or(UNKNOWN_CLIENT)?;
         match &self.app(index).secret {
             Some(expected) if secret != Some(expected.as_str()) => Err(BAD_SECRET),
             _ => Ok(index),
@@ -118,6 +120,7 @@ impl World {
         if !self.user(subject.user).active {
             return Err(INACTIVE_USER);
         }
+        self.admit(now, subject.user).map_err(KeptOut::refusal)?;
         let refresh = scopes
             .iter()
             .any(|scope| scope == "refresh_token" || scope == "offline_access")
@@ -157,6 +160,7 @@ impl World {
         if !self.user(subject.user).active {
             return Err(INACTIVE_USER);
         }
+        self.admit(now, subject.user).map_err(KeptOut::refusal)?;
         let hold = self.app(app).hold;
         if let Some(known) = self.refresh_tokens.get_mut(token) {
             known.in_flight = true;

@@ -2,11 +2,13 @@
 //! data behind one lock; the rules that change it stand in `authorize`, `token` and `session`.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::domain::name::Environment;
 use crate::domain::time::UnixMillis;
 use crate::simulator::device::Device;
+use crate::simulator::entry::{LoginRules, Standing};
 use crate::simulator::host::VirtualHost;
 use crate::simulator::mint::Mint;
 use crate::simulator::rotation::{RefreshToken, RotationPolicy};
@@ -38,6 +40,10 @@ pub(crate) struct Org {
     pub(crate) my_domain: String,
     /// Calls of the data API so far, as `Sforce-Limit-Info` counts them.
     pub(crate) api_calls: u64,
+    /// Whether it is open at all.
+    pub(crate) standing: Standing,
+    /// From where and when its users may log in.
+    pub(crate) login: LoginRules,
 }
 
 /// A user of one org.
@@ -58,6 +64,8 @@ pub(crate) struct User {
     pub(crate) active: bool,
     /// The permission 'API Enabled'.
     pub(crate) api_enabled: bool,
+    /// Login IP Ranges and Login Hours of the user's profile.
+    pub(crate) login: LoginRules,
 }
 
 /// What happens when a refresh token that was rotated out is used again (Salesforce OAuth facts,
@@ -111,6 +119,8 @@ pub(crate) struct App {
     pub(crate) device_interval: Duration,
     /// Open to every user, not to admin-approved ones alone.
     pub(crate) open_to_all: bool,
+    /// Until then nobody knows it: a new app takes up to 10 minutes to get around.
+    pub(crate) known_from: Option<UnixMillis>,
 }
 
 /// Whose, and through which app.
@@ -224,6 +234,10 @@ pub(crate) struct World {
     pub(crate) attempts: HashMap<String, Attempt>,
     /// Logged-in browsers, by cookie.
     pub(crate) browsers: HashMap<String, BrowserSession>,
+    /// Whom a browser without a cookie of its own remembers.
+    pub(crate) remembered: Option<UserIndex>,
+    /// The address that all clients seem to come from.
+    pub(crate) client_address: IpAddr,
     /// Codes issued.
     pub(crate) codes: HashMap<String, Code>,
     /// Device codes that nobody has fetched a token with.
@@ -255,6 +269,12 @@ impl World {
     /// The app at an index, which only this module hands out.
     pub(crate) fn app(&self, index: AppIndex) -> &App {
         &self.apps[index.0]
+    }
+
+    /// Finds an app by its client ID, unless it has not got around yet.
+    pub(crate) fn known_app(&self, now: UnixMillis, client_id: &str) -> Option<AppIndex> {
+        self.app_by_client_id(client_id)
+            .filter(|app| self.app(*app).known_from.is_none_or(|from| now >= from))
     }
 
     /// Finds an app by its client ID.

@@ -251,6 +251,35 @@ fn a_browser_that_remembers_somebody_else_asks_who_signs_in() {
 }
 
 #[test]
+fn the_address_of_a_set_up_asks_who_signs_in_where_another_one_would_bring_the_wrong_user() {
+    let Some(browser) = Browser::start() else { return };
+    let (simulator, home, success) = saved();
+    // Ben has approved the app before, and this browser remembers him.
+    home.ready_credential(&simulator, "other", BEN);
+    simulator.control("browser", &json!({ "username": BEN }));
+
+    // Without the request to ask, he comes back at once: the pin alone stands between.
+    let url = start(&home, "acme");
+    let unasked = url.replace("&prompt=login", "");
+    assert_ne!(unasked, url);
+    browser.open(&unasked);
+    let redirect = browser.address(&success);
+    let wrong = home.orgkey_with(&["setup", "acme", "--finish", "-"], &redirect).expect(6);
+    assert!(wrong.stderr.contains("0055g00000BenKaAAJ"), "{wrong}");
+    assert_eq!(home.shown("acme")["token"], json!(null));
+
+    let url = start(&home, "acme");
+    browser.open(&url);
+    browser.says("Log in to");
+    browser.log_in(ANA, &password(&simulator, ANA));
+    browser.press("oaapprove");
+    let redirect = browser.address(&success);
+    home.orgkey_with(&["setup", "acme", "--finish", "-"], &redirect).ok();
+    assert_eq!(home.shown("acme")["username"], ANA);
+    assert_eq!(home.shown("other")["state"], "ready", "Ben's own token lives on");
+}
+
+#[test]
 fn deny_and_the_wrong_account_store_nothing() {
     let Some(browser) = Browser::start() else { return };
     let (simulator, home, success) = saved();

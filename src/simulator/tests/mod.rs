@@ -2,6 +2,7 @@
 
 mod client;
 mod control;
+mod entry;
 mod fault;
 mod flow;
 mod leave;
