@@ -53,7 +53,8 @@ pub(crate) async fn run(report: Report, context: &Context) -> Done {
     let tests = tests(span, &credentials, context).await?;
     let tables = tables(&credentials, tally, tests, now);
     let format = if context.output.json { Format::Json } else { report.format };
-    write(format, span, report.tag.as_deref(), &heads, &tables, context)
+    let tag = report.tag.as_deref().map(crate::domain::text::clean);
+    write(format, span, tag.as_deref(), &heads, &tables, context)
 }
 
 /// The credentials of a tag: those that are there, and those that had it when they were deleted.

@@ -9,6 +9,8 @@ pub(crate) enum Body {
     Json(Value),
     /// Sent as it is.
     Text(String),
+    /// Sent as they are; they need not be text.
+    Bytes(Vec<u8>),
 }
 
 /// An answer, and what the journal notes of it.
@@ -121,6 +123,7 @@ impl Answer {
         match &self.body {
             Body::Json(value) => value.to_string().into_bytes(),
             Body::Text(text) => text.clone().into_bytes(),
+            Body::Bytes(bytes) => bytes.clone(),
         }
     }
 }

@@ -236,8 +236,8 @@ struct User {
     api_enabled: Option<bool>,
     password: Option<String>,
     login_ip_ranges: Option<Vec<IpRange>>,
-    #[serde(default, deserialize_with = "said")]
-    login_hours: Option<Option<Hours>>,
+    #[serde(default)]
+    login_hours: HoursChange,
 }
 
 /// Users to be added.
@@ -256,13 +256,30 @@ struct Org {
     new_org_id: Option<String>,
     standing: Option<Standing>,
     login_ip_ranges: Option<Vec<IpRange>>,
-    #[serde(default, deserialize_with = "said")]
-    login_hours: Option<Option<Hours>>,
+    #[serde(default)]
+    login_hours: HoursChange,
 }
 
-/// Tells `null`, which takes hours away, from what is absent.
-fn said<'de, D: Deserializer<'de>>(hours: D) -> Result<Option<Option<Hours>>, D::Error> {
-    Option::deserialize(hours).map(Some)
+/// What becomes of login hours: `null` takes them away, what is absent keeps them.
+#[derive(Default)]
+enum HoursChange {
+    #[default]
+    Keep,
+    Set(Option<Hours>),
+}
+
+impl<'de> Deserialize<'de> for HoursChange {
+    fn deserialize<D: Deserializer<'de>>(hours: D) -> Result<Self, D::Error> {
+        Option::deserialize(hours).map(Self::Set)
+    }
+}
+
+impl HoursChange {
+    fn apply(self, hours: &mut Option<Hours>) {
+        if let Self::Set(change) = self {
+            *hours = change;
+        }
+    }
 }
 
 /// The address that all clients seem to come from.
@@ -317,7 +334,7 @@ fn change_user(world: &mut World, change: User) -> Called {
     set(&mut user.api_enabled, change.api_enabled);
     set(&mut user.password, change.password);
     set(&mut user.login.ip_ranges, change.login_ip_ranges);
-    set(&mut user.login.hours, change.login_hours);
+    change.login_hours.apply(&mut user.login.hours);
     if change.active == Some(false) {
         world.deactivate(index);
     }
@@ -344,7 +361,7 @@ fn change_org(world: &mut World, change: Org) -> Called {
     let org = &mut world.orgs[index.0];
     set(&mut org.standing, change.standing);
     set(&mut org.login.ip_ranges, change.login_ip_ranges);
-    set(&mut org.login.hours, change.login_hours);
+    change.login_hours.apply(&mut org.login.hours);
     if let Some(id) = new_id {
         id.as_str().clone_into(&mut org.id);
         world.end_all(|subject| subject.org == index);

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -127,6 +129,24 @@ impl Then {
     }
 }
 
+/// Bytes, written in Base64.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) struct Base64(Vec<u8>);
+
+impl TryFrom<String> for Base64 {
+    type Error = base64::DecodeError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        STANDARD.decode(text).map(Self)
+    }
+}
+
+impl From<Base64> for String {
+    fn from(Base64(bytes): Base64) -> Self {
+        STANDARD.encode(bytes)
+    }
+}
+
 /// One entry of the script.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -152,6 +172,8 @@ pub(crate) struct Fault {
     pub(crate) headers: BTreeMap<String, String>,
     /// Replaces the body; text is sent as it is, anything else as JSON.
     pub(crate) body: Option<Value>,
+    /// Replaces the body by bytes that need not be text, in Base64.
+    pub(crate) body_base64: Option<Base64>,
     /// Replaces the content type.
     pub(crate) content_type: Option<String>,
     /// Sets fields of a JSON object body.
@@ -183,6 +205,7 @@ impl Fault {
     pub(crate) fn commits(&self) -> bool {
         let brings_answer = self.status.is_some_and(|status| status >= 400)
             || self.body.is_some()
+            || self.body_base64.is_some()
             || self.callback_error.is_some()
             || self.page_error.is_some()
             || matches!(self.then, Then::Redirect(_));
@@ -224,6 +247,9 @@ impl Fault {
                 Value::String(text) => Body::Text(text.clone()),
                 other => Body::Json(other.clone()),
             };
+        }
+        if let Some(Base64(bytes)) = &self.body_base64 {
+            answer.body = Body::Bytes(bytes.clone());
         }
         if let Body::Json(Value::Object(fields)) = &mut answer.body {
             fields.extend(self.set_fields.clone());

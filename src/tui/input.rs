@@ -83,7 +83,8 @@ impl Decoder {
     }
 
     /// How long to wait for more before [`Self::decode`] is asked: a burst may go on, and what
-    /// looks like Esc may be the first byte of an arrow. `None` when nothing is open.
+    /// looks like Esc may be the first byte of an arrow. `None` when nothing is open: a paste whose
+    /// end has come waits for nothing.
     pub(crate) fn patience(&self) -> Option<Duration> {
         let (is_pasting, from) = self.after_pastes();
         let (printable, incomplete) = unread(&self.rest[from..]);

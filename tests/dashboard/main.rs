@@ -7,10 +7,12 @@
 mod common;
 mod console;
 mod copies;
+mod hostile;
 mod job;
 mod loopback;
 mod picture;
 mod round;
+mod rows;
 mod ssh;
 #[path = "../common/sshd.rs"]
 mod sshd;

@@ -109,6 +109,7 @@ const API_TEXTS: &[(&str, FaultKind)] = &[
     ("trial_expired", FaultKind::OrgInactive),
     ("password_lockout", FaultKind::UserLockedOut),
     ("login hours", FaultKind::IpRestricted),
+    ("login_during_restricted", FaultKind::IpRestricted),
     ("ip restricted", FaultKind::IpRestricted),
     ("restricted_ip", FaultKind::IpRestricted),
     ("unsupported_api_version", FaultKind::ApiVersionUnsupported),

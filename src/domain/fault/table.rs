@@ -60,7 +60,7 @@ faults!(
     /// The refresh token is dead; the answer does not say why.
     TokenRefused = "token_refused", NeedsSetup(Unknown):
         "refused the refresh token for good: it was revoked, replaced, unused for too long, or pushed out by a newer approval",
-        "set up the OAuth token again; Setup > Connected Apps OAuth Usage and Login History of the user show what ended it";
+        "set up the OAuth token again; what ended it: Setup > External Client App Manager > the app > Policies, Setup > Connected Apps OAuth Usage, and Login History of the user";
     /// The user is deactivated or frozen.
     UserInactive = "user_inactive", NeedsSetup(UserInactive):
         "says that the user is deactivated or frozen",
@@ -80,7 +80,7 @@ faults!(
     /// Wrong `aud` of an assertion.
     AudienceInvalid = "audience_invalid", Misconfigured:
         "does not accept the audience of the assertion",
-        "save the org's My Domain as login URL: an External Client App accepts no other audience";
+        "save the org's My Domain as login URL (Setup > My Domain shows it): an External Client App accepts no other audience";
     /// The assertion's signature, certificate or time is wrong.
     AssertionInvalid = "assertion_invalid", Misconfigured:
         "does not accept the signed assertion: the key does not match the certificate, the certificate ended, or a clock is off by more than 3 minutes",
@@ -112,7 +112,7 @@ faults!(
     /// A Connected App that nobody installed.
     AppNotInstalled = "app_not_installed", Misconfigured:
         "does not accept the app because it is not installed in the org",
-        "Setup > Connected Apps OAuth Usage > the app > Install; or give the user 'Approve Uninstalled Connected Apps'; or create an app in Setup > External Client App Manager";
+        "Setup > External Client App Manager: create an app of the org's own and use its Consumer Key; or, for a Connected App, Setup > Connected Apps OAuth Usage > the app > Install, or give the user 'Approve Uninstalled Connected Apps'";
     /// An External Client App that is not in this org, or not on this host.
     ExternalClientAppNotFound = "app_not_found", Misconfigured:
         "says that the External Client App is not installed in this org",
@@ -176,11 +176,11 @@ faults!(
     /// The browser's page gave a general error.
     ApprovalError = "approval_error", Misconfigured:
         "showed OAUTH_APPROVAL_ERROR_GENERIC: mostly the app is not installed in the org",
-        "Setup > Connected Apps OAuth Usage > the app > Install; or create an app in Setup > External Client App Manager and use its Consumer Key";
+        "paste the whole address of that page, it may say more; Setup > External Client App Manager must list the app in this org, or create one there and use its Consumer Key; a Connected App: Setup > Connected Apps OAuth Usage > the app > Install";
     /// The admin blocked the app.
     AppBlocked = "app_blocked", Misconfigured:
         "says that the app is blocked by an admin",
-        "Setup > Connected Apps OAuth Usage > the app > Unblock";
+        "look which app it is in Setup > External Client App Manager (or App Manager), then Setup > Connected Apps OAuth Usage > the app > Unblock; and set up the OAuth token again, for a block ends it";
     /// The user is not approved on the browser's page.
     AppAccessDenied = "app_access_denied", Misconfigured:
         "says that the user has no access to the app",
@@ -221,7 +221,7 @@ faults!(
     /// 401 that no refresh heals.
     SessionNotValidForApi = "session_not_valid_for_api", Misconfigured:
         "accepts the access token, but not for the REST API",
-        "Setup > API Access Control and Setup > Connected Apps OAuth Usage: the app must be allowed and not blocked; the scope 'api' must be among its OAuth Scopes; a new token does not help";
+        "Setup > External Client App Manager > the app: 'api' must be among its OAuth Scopes; Setup > API Access Control must allow it, Setup > Connected Apps OAuth Usage not block it; Setup > Session Settings and Profiles > Login IP Ranges must let this machine's outgoing IP address in; a new token does not help";
     /// A malformed or missing `Authorization` header.
     AuthHeaderInvalid = "auth_header_invalid", Misconfigured:
         "got no readable Authorization header",

@@ -42,9 +42,8 @@ pub(crate) fn started() -> (Model, Vec<Effect>) {
 }
 
 pub(super) fn key_report(open: bool) -> Outcome {
-    let protection = KeyProtection::Passphrase;
     Outcome::Key(KeyReport {
-        protection,
+        protection: KeyProtection::Passphrase,
         open,
         open_until: None,
         agent: None,

@@ -14,6 +14,9 @@ use crate::tui::model::notice::grouped;
 use crate::tui::view::page::Page;
 use crate::tui::view::{bar, panel, words};
 
+/// Ends a notice that has no room.
+const ALL_OF_IT: &str = "(all of it: m)";
+
 /// Where the columns begin.
 struct Columns {
     /// Environment.
@@ -284,14 +287,25 @@ fn draw_notice(model: &Model, page: &mut Page<'_>) -> Option<Position> {
     page.line(x, &rows.next().unwrap_or_default(), style);
     let rest = rows.collect::<Vec<_>>().join(" ");
     // Two rows are all there is: the remedy goes before the rest of a long text.
-    let plain = page.theme.plain();
     let (second, style) = match (rest.is_empty(), notice.remedy.is_empty()) {
-        (true, _) => (notice.remedy.clone(), plain),
-        (false, true) => (rest, style),
-        (false, false) => (format!("{}  (all of it: m)", notice.remedy), plain),
+        (false, true) => (rest.as_str(), style),
+        _ => (notice.remedy.as_str(), page.theme.plain()),
     };
-    page.put(x, &second, style);
+    let is_cut = (!rest.is_empty() && !notice.remedy.is_empty())
+        || ratatui::text::Span::raw(second).width() > room;
+    if !is_cut {
+        page.put(x, second, style);
+        return None;
+    }
+    // Where the rest is has to be said, however long the remedy is.
+    let end = page.area.width.saturating_sub(cells_of(ALL_OF_IT) + 2);
+    let after = page.put_within(x, end, second, style);
+    page.put(after + 2, ALL_OF_IT, page.theme.plain());
     None
+}
+
+fn cells_of(text: &str) -> u16 {
+    u16::try_from(ratatui::text::Span::raw(text).width()).unwrap_or(u16::MAX)
 }
 
 fn draw_empty(model: &Model, page: &mut Page<'_>) {

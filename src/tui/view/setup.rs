@@ -9,8 +9,11 @@ use crate::engine::outcome::{AuthorizationStarted, Progress};
 use crate::tui::model::Model;
 use crate::tui::model::setup::{Setup, SetupView, Stage};
 use crate::tui::terminal::Multiplexer;
-use crate::tui::view::page::Page;
+use crate::tui::view::page::{Page, wrap};
 use crate::tui::view::{device, qr_code, words};
+
+/// The second step where there is little room.
+const PASTE_HERE: &str = "Paste the address that the browser ends at here:";
 
 /// Draws the pane; answers the cursor of the field.
 pub(super) fn draw(model: &Model, setup: &Setup, page: &mut Page<'_>) -> Option<Position> {
@@ -102,7 +105,7 @@ fn draw_address(model: &Model, setup: &Setup, started: &AuthorizationStarted, pa
     if page.area.height < 16 {
         draw_numbered(page, "1.", &format!("y copies the address. Sign in as {who}."));
         if setup.problem.is_none() {
-            draw_numbered(page, "2.", "Paste the address that the browser ends at here:");
+            draw_numbered(page, "2.", PASTE_HERE);
         }
         return;
     }
@@ -114,9 +117,13 @@ fn draw_address(model: &Model, setup: &Setup, started: &AuthorizationStarted, pa
     for row in hard_rows(&started.url, page.area.width.saturating_sub(8)) {
         page.line(4, &row, page.theme.link());
     }
-    // What went wrong needs the room more than what the line of keys says too.
+    // What went wrong, and what to do about it, needs the room more than what the line of keys says
+    // too, and more than a long step.
     if setup.problem.is_none() {
         draw_ways(model, setup, page);
+    } else if page.rows_left() < rows_of_problem(setup, page) + 6 {
+        draw_numbered(page, "2.", PASTE_HERE);
+        return;
     }
     page.gap();
     let text = "The browser ends at an address with  code=  in it; the page may not load. Copy \
@@ -142,7 +149,9 @@ fn draw_numbered(page: &mut Page<'_>, number: &str, text: &str) {
 }
 
 fn draw_field(setup: &Setup, stage: Stage, page: &mut Page<'_>) -> Option<Position> {
-    page.gap();
+    if page.rows_left() > rows_of_problem(setup, page) + 2 {
+        page.gap();
+    }
     let dim = page.theme.dim();
     page.put(4, ">", page.theme.plain());
     let width = page.area.width.saturating_sub(10).min(70);
@@ -187,6 +196,14 @@ fn step_in_words(progress: Option<Progress>) -> &'static str {
         Some(Progress::TestingAccess) => "testing access with the new token",
         Some(Progress::Revoking) => "revoking what is not needed",
     }
+}
+
+/// Rows that the problem takes.
+fn rows_of_problem(setup: &Setup, page: &Page<'_>) -> u16 {
+    let Some((problem, remedy)) = &setup.problem else { return 0 };
+    let rows = |x: u16, text: &str| wrap(text, usize::from(page.area.width.saturating_sub(x + 1)));
+    let count = rows(1, &format!("! {problem}")).len() + rows(3, remedy).len();
+    u16::try_from(count).unwrap_or(u16::MAX - 8)
 }
 
 fn draw_problem(setup: &Setup, page: &mut Page<'_>) {
