@@ -208,6 +208,11 @@ fn refusals_of_a_refresh_and_of_the_api_are_shown_as_harmless_text() {
         }
         stage.script(std::slice::from_ref(&plain));
         stage.orgkey(&["test", "acme"]);
+        // In pieces that cut a character or a sequence in two.
+        plain["then"] = json!("drip_body@4000");
+        stage.script(std::slice::from_ref(&plain));
+        stage.orgkey(&["test", "acme"]);
+        plain["then"] = json!("answer");
         plain["status"] = json!(302);
         plain["headers"]["Location"] = json!(format!("https://{text}/{text}"));
         stage.script(&[plain]);
@@ -422,7 +427,11 @@ impl Watched {
     /// Pastes bytes and waits until the screen is drawn anew after them.
     #[track_caller]
     fn paste(&mut self, bytes: &[u8]) {
-        self.0.press([b"\x1b[200~", bytes, b"\x1b[201~"].concat());
+        // In two pieces, as a slow line delivers it, cut in the middle of what it is.
+        let whole = [b"\x1b[200~", bytes, b"\x1b[201~"].concat();
+        let (one, other) = whole.split_at(whole.len() / 2);
+        self.0.press(one);
+        self.0.press(other);
         self.redraw();
     }
 
@@ -458,8 +467,9 @@ fn what_is_pasted_into_the_dashboard_reaches_the_terminal_as_harmless_text() {
         form.0.press("\t");
         form.redraw();
     }
-    form.judge("the form");
-    let panes: [(&str, &[(&str, &str)]); 4] = [
+    stage.seen.extend(form.judge("the form"));
+    let panes: [(&str, &[(&str, &str)]); 5] = [
+        ("the form of an app", &[("a", "Apps: the OAuth clients"), ("n", "New app")]),
         ("the filter", &[("/", "env:prod")]),
         ("the palette", &[(":", "save")]),
         ("the set-up pane", &[("s", "1. Open this address")]),
@@ -470,7 +480,7 @@ fn what_is_pasted_into_the_dashboard_reaches_the_terminal_as_harmless_text() {
         for chunk in &all {
             pane.paste(chunk);
         }
-        pane.judge(what);
+        stage.seen.extend(pane.judge(what));
     }
     // A terminal without brackets sends a paste as keys; what has no control character of ASCII in
     // it can't be meant as any.
@@ -481,8 +491,10 @@ fn what_is_pasted_into_the_dashboard_reaches_the_terminal_as_harmless_text() {
         filter.0.press(text);
         filter.redraw();
     }
-    stage.seen = filter.judge("the filter, by keys");
+    stage.seen.extend(filter.judge("the filter, by keys"));
     stage.look_at_all();
+    // A field shows the end of what is in it.
+    stage.came_through(40);
 }
 
 #[test]

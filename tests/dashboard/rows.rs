@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use self::cases::{By, Case, ELSEWHERE, REFRESH, SIGN_IN, USE};
+use self::cases::{By, Case, DEVICE, ELSEWHERE, REFRESH, SIGN_IN, USE};
 use crate::common::{Home, Run, STATIC_APP, Simulator, config};
 use crate::console::Console;
 
@@ -54,7 +54,7 @@ fn every_row_of_the_table_is_driven_by_a_case() {
     let rows = written();
     assert!(rows.len() > 60, "{} rows are read", rows.len());
     let known: BTreeSet<_> = rows.iter().map(|row| row.code.as_str()).collect();
-    let all = [SIGN_IN, REFRESH, USE].concat();
+    let all = [SIGN_IN, DEVICE, REFRESH, USE].concat();
     let driven = all.iter().map(|case| case.code).chain(ELSEWHERE.iter().map(|(code, _)| *code));
     let driven: BTreeSet<_> = driven.collect();
     assert_eq!(driven, known);
@@ -134,7 +134,8 @@ struct Stage {
 impl Stage {
     fn new(is_ready: bool) -> Self {
         let (simulator, home) = (Simulator::start(), Home::new());
-        home.write("config.toml", &format!("{}rotation = \"no\"\n", config(STATIC_APP)));
+        let more = "rotation = \"no\"\nflows = [\"paste\", \"device\"]\n";
+        home.write("config.toml", &format!("{}{more}", config(STATIC_APP)));
         if is_ready {
             home.ready_credential(&simulator, "acme", ANA);
         } else {
@@ -161,6 +162,9 @@ impl Stage {
                 token("authorization_code"),
                 json!({ "status": 400, "body": oauth_error(error, text) }),
             ),
+            By::Poll(error, text) => {
+                (token("device"), json!({ "status": 400, "body": oauth_error(error, text) }))
+            }
             By::Refresh(error, text) => {
                 (token("refresh_token"), json!({ "status": 400, "body": oauth_error(error, text) }))
             }
@@ -200,6 +204,7 @@ fn check_words(case: &Case, message: &str, remedy: &str) {
         By::Callback(error, text)
         | By::Page(error, text)
         | By::Code(error, text)
+        | By::Poll(error, text)
         | By::Refresh(error, text)
         | By::Use(_, error, text) => [error, text],
         By::Answer(..) | By::UseAnswer(..) | By::UseRedirect(_) => [""; 2],
@@ -246,6 +251,67 @@ fn what_the_browser_or_the_code_meets_is_told_on_every_surface() {
     stage.simulator.clear_script();
     stage.home.set_up(&stage.simulator, "acme", ANA).ok();
     stage.end();
+}
+
+#[test]
+fn what_a_device_flow_meets_is_told_on_every_surface() {
+    let mut stage = Stage::new(false);
+    let often = json!({ "client_id": STATIC_APP, "device_interval_seconds": 1 });
+    stage.simulator.control("apps", &often);
+    for case in DEVICE {
+        let start = ["setup", "acme", "--start", "--flow", "device"];
+        let finish = ["setup", "acme", "--finish", "--json"];
+        stage.script(case.by);
+        stage.home.orgkey(&start).ok();
+        let run = stage.home.orgkey(&finish).expect(exit_of(case.outcome));
+        let error = run.error();
+        let words = |field: &str| error[field].as_str().expect("text").to_owned();
+        let (message, remedy) = (words("message"), words("remedy"));
+        assert_eq!(words("code"), case.code, "{case:?}: {run}");
+        check_words(case, &message, &remedy);
+        stage.home.orgkey(&start).ok();
+        let run = stage.home.orgkey(&finish[..3]).expect(exit_of(case.outcome));
+        check_text(case, &run, &message, &remedy);
+        assert_eq!(stage.home.shown("acme")["token"], Value::Null, "{case:?}");
+        // A fresh code, on the screen this time.
+        stage.simulator.clear_script();
+        stage.home.orgkey(&["setup", "acme", "--cancel"]);
+        stage.script(case.by);
+        // One that knows what the commands did meanwhile.
+        stage.console = Console::start(&stage.home.command(&[]));
+        stage.console.shows("1 credential");
+        stage.console.key_for("s", "1. Open this address");
+        stage.console.key_for("w", "How do you want to sign in?");
+        let rows = stage.console.rows();
+        let device = rows.iter().find(|row| row.contains(" device")).expect("that way");
+        let number = device.trim_start_matches([' ', '>']).chars().next().expect("its number");
+        stage.console.press(number.to_string());
+        stage.screen_says(case, &message);
+        stage.screen_says(case, &remedy);
+        stage.simulator.clear_script();
+        stage.home.orgkey(&["setup", "acme", "--cancel"]);
+    }
+    stage.end();
+}
+
+#[test]
+fn a_token_that_salesforce_does_not_know_is_revoked_on_the_screen_too() {
+    let stage = Stage::new(true);
+    let Stage { simulator, home, mut console } = stage;
+    for error in ["invalid_token", "unsupported_token_type"] {
+        simulator.script(&json!([{ "match": { "path": "/services/oauth2/revoke" }, "times": 0,
+            "status": 400, "body": oauth_error(error, "") }]));
+        console.key_for("V", "Revoke the token of acme/production at Salesforce?");
+        console.fill("acme/production");
+        console.press("\r");
+        console.wait_for(error, |shown| flat(shown).contains("acme/production: revoked"));
+        simulator.clear_script();
+        home.set_up(&simulator, "acme", ANA).ok();
+        console.key("t");
+        console.shows("Access test successful");
+    }
+    console.press("q");
+    console.ended();
 }
 
 #[test]

@@ -11,6 +11,8 @@ pub enum By {
     Page(&'static str, &'static str),
     /// The code is refused, with status 400.
     Code(&'static str, &'static str),
+    /// The poll of a device code is refused, with status 400.
+    Poll(&'static str, &'static str),
     /// The refresh is refused, with status 400.
     Refresh(&'static str, &'static str),
     /// The refresh is answered with status, content type and body.
@@ -513,12 +515,34 @@ pub const USE: &[Case] = &[
     ),
 ];
 
+/// What a poll of the device flow is refused with, in the end.
+pub const DEVICE: &[Case] = &[
+    needs(
+        "device_code_refused",
+        By::Poll("invalid_grant", "token exchange failed"),
+        "unknown",
+        "the new code at once",
+    ),
+    needs("device_code_refused", By::Poll("expired_token", ""), "unknown", "the new code at once"),
+    needs(
+        "access_denied",
+        By::Poll("access_denied", "end-user denied authorization"),
+        "unknown",
+        "press Allow",
+    ),
+    case(
+        "client_id_invalid",
+        By::Poll("invalid_client_id", "client identifier invalid"),
+        WRONG,
+        "Consumer Key and Secret",
+    ),
+];
+
 /// Rows of the table that are none of section 5, or can't be had from a script alone, and the test
 /// that drives each.
 pub const ELSEWHERE: &[(&str, &str)] = &[
     ("authorization_pending", "o10_pending_polls_go_on_at_the_interval_until_the_token_comes"),
     ("slow_down", "o10_slow_down_adds_five_seconds_and_the_next_process_keeps_to_it"),
-    ("device_code_refused", "o10_denied_or_dead_it_is_over_and_nobody_polls_on"),
     ("user_code_expired", "o10_without_an_approval_in_time_it_ends_by_itself"),
     ("token_gone", "o22_a_token_that_salesforce_does_not_know_counts_as_revoked"),
     ("no_api_scope", "a_token_without_a_scope_for_the_api_is_limited"),
