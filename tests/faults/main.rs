@@ -17,6 +17,7 @@ mod console;
 mod copies;
 mod device;
 mod disk;
+mod entry;
 mod machine;
 mod network;
 mod scene;

@@ -261,7 +261,7 @@ faults!(
     /// 410, a retired API version.
     ApiVersionUnsupported = "api_version_unsupported", Misconfigured:
         "no longer serves this version of the API",
-        "use a newer version; GET /services/data/ lists them";
+        "test access again: orgkey asks for the newest version that the instance lists; if it comes back, report it with this text";
     /// The instance redirects: the org moved or was renamed.
     InstanceMoved = "instance_moved", Misconfigured:
         "points to another host: the org moved or its My Domain was renamed",

@@ -451,7 +451,7 @@ pub const USE: &[Case] = &[
         "api_version_unsupported",
         By::Use(410, "UNSUPPORTED_API_VERSION", "retired"),
         WRONG,
-        "newer version",
+        "newest version",
     ),
     case(
         "url_not_reset",
