@@ -17,7 +17,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use self::strings::{chunks, judge_plain, marks, text_chunks};
-use crate::common::{Home, Run, STATIC_APP, Simulator, config, run};
+use crate::common::{Home, Run, SECRET_APP, STATIC_APP, Simulator, config, run};
 
 const ANA: &str = "ana@acme.example";
 const TOKEN_PATH: &str = "/services/oauth2/token";
@@ -302,6 +302,36 @@ fn answers_that_can_not_be_used_are_told_without_their_text() {
         stage.orgkey(&["revoke", "acme", "--confirm", "acme"]);
         stage.simulator.clear_script();
         stage.home.set_up(&stage.simulator, "acme", ANA);
+    }
+    stage.look_at_all();
+}
+
+#[test]
+fn what_introspection_says_is_shown_as_harmless_text() {
+    let mut stage = Stage::new();
+    let secret = "SIMCANARY4872910365021987345";
+    let config = std::fs::read_to_string(stage.home.path().join("config.toml")).expect("a config");
+    let with_secret = format!("{SECRET_APP}\"\nclient_secret_file = \"default.secret");
+    stage.home.write("default.secret", secret);
+    stage.home.write("config.toml", &config.replace(STATIC_APP, &with_secret));
+    let introspect = json!({ "path": "/services/oauth2/introspect" });
+    for text in text_chunks(1_500) {
+        let told = ["username", "client_id", "scope", "sub", "token_type", "exp"];
+        let told: serde_json::Map<String, Value> =
+            told.iter().map(|name| ((*name).to_owned(), json!(text))).collect();
+        let refused = object(&[("error", b"x"), ("error_description", text.as_bytes())]);
+        for fault in
+            [json!({ "match": introspect, "set_fields": told }), answer(&introspect, 400, &refused)]
+        {
+            stage.simulator.clear_journal();
+            stage.script(&[fault]);
+            let url = stage.home.orgkey(&["setup", "acme", "--start"]).ok().stdout;
+            let redirect = stage.simulator.sign_in(&url, ANA);
+            stage.look(stage.home.command(&["setup", "acme", "--finish", "-"]), &redirect).ok();
+            stage.orgkey(&["show", "acme"]);
+            let is_meant = |entry: &Value| entry["path"] == introspect["path"];
+            assert!(stage.simulator.journal().iter().any(is_meant), "it was asked");
+        }
     }
     stage.look_at_all();
 }

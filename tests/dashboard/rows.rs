@@ -258,6 +258,13 @@ fn what_a_device_flow_meets_is_told_on_every_surface() {
     let mut stage = Stage::new(false);
     let often = json!({ "client_id": STATIC_APP, "device_interval_seconds": 1 });
     stage.simulator.control("apps", &often);
+    // A set-up that somebody else began and gave up, while this list was open.
+    stage.home.orgkey(&["setup", "acme", "--start"]).ok();
+    stage.console = Console::start(&stage.home.command(&[]));
+    stage.console.shows("* authorizing");
+    stage.home.orgkey(&["setup", "acme", "--cancel"]).ok();
+    stage.console.key_for("s", "completed or given up elsewhere");
+    stage.console.key_for("s", "1. Open this address");
     for case in DEVICE {
         let start = ["setup", "acme", "--start", "--flow", "device"];
         let finish = ["setup", "acme", "--finish", "--json"];

@@ -6,10 +6,18 @@ use crate::tui::effect::Effect;
 use crate::tui::model::dialog::{KeyDialog, KeyTask};
 use crate::tui::model::jobs::address_of;
 use crate::tui::model::notice::Tone;
-use crate::tui::model::{Model, Screen, setup};
+use crate::tui::model::{Model, Screen};
+
+/// What to do where a pending set-up is there no more.
+const COMPLETED_OR_GIVEN_UP: &str =
+    "it was completed or given up elsewhere: Esc shows which, s makes a fresh address";
 
 impl Model {
-    pub(super) fn failed(&mut self, operation: Operation, failure: Failure) -> Vec<Effect> {
+    pub(super) fn failed(&mut self, operation: Operation, mut failure: Failure) -> Vec<Effect> {
+        if matches!(operation, Operation::ShowSetup(_)) && failure.code == "nothing_pending" {
+            // The list was older than what another process did.
+            failure.remedy = COMPLETED_OR_GIVEN_UP.into();
+        }
         if let FailureDetail::Key(protection) = failure.detail
             && !matches!(operation, Operation::OpenKey(_) | Operation::CreateKey(_))
         {
@@ -25,9 +33,6 @@ impl Model {
         if self.is_outrun(&operation, &failure) {
             return self.reload(&operation);
         }
-        if let Some(begun) = self.begin_what_is_not_pending(&operation, &failure) {
-            return begun;
-        }
         let told = self.told_on_screen(&operation, &failure);
         let of_the_store = self.refused_for_the_store(&failure);
         if !told && of_the_store.is_none() {
@@ -41,6 +46,7 @@ impl Model {
         effects.extend(match operation {
             Operation::Test(_) => self.reload_tested(&operation),
             Operation::CompleteSetup(_)
+            | Operation::ShowSetup(_)
             | Operation::AwaitApproval(_)
             | Operation::AwaitRedirect(_) => self.reload(&operation),
             Operation::Delete(_) => self.ask(Operation::Index),
@@ -48,25 +54,6 @@ impl Model {
             _ => Vec::new(),
         });
         effects
-    }
-
-    /// The set-up that was to be shown again has ended meanwhile: another one is begun in its pane.
-    fn begin_what_is_not_pending(
-        &mut self,
-        operation: &Operation,
-        failure: &Failure,
-    ) -> Option<Vec<Effect>> {
-        let Operation::ShowSetup(selection) = operation else { return None };
-        match self.screens.last() {
-            Some(Screen::Setup(setup))
-                if failure.code == "nothing_pending"
-                    && setup.address.target() == selection.target =>
-            {
-                let begin = setup::begin(&setup.address, setup.is_rotation);
-                Some(self.ask_with_key(begin))
-            }
-            _ => None,
-        }
     }
 
     /// Tells the screen that asked; answers whether there is one.

@@ -312,7 +312,9 @@ impl Model {
             }
             Key::Char('s') => {
                 self.screens.pop();
-                if let Some(credential) = self.dashboard.find(address) {
+                if let Some(mut credential) = self.dashboard.find(address) {
+                    // The wrong account has spent what was pending, whatever the list still says.
+                    credential.authorization = None;
                     return self.begin_sign_in(&credential);
                 }
             }
