@@ -11,6 +11,7 @@ mod rotate;
 mod round;
 mod simulate;
 mod status;
+mod token;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -28,6 +29,7 @@ pub(crate) use rotate::Rotate;
 pub(crate) use round::{Round, RoundNext, RoundSkip, RoundStart};
 pub(crate) use simulate::Simulate;
 pub(crate) use status::{Status, StatusFormat};
+pub(crate) use token::Token;
 
 /// OAuth credential console for Salesforce orgs
 ///
@@ -35,14 +37,17 @@ pub(crate) use status::{Status, StatusFormat};
 /// give scripts valid access tokens. Tokens only: no Salesforce password is asked for or stored.
 #[derive(Debug, Parser)]
 #[command(name = "orgkey", version, max_term_width = 100, after_help = EXIT_CODES)]
-pub(crate) struct Arguments {
+pub(crate) struct Line<C: Subcommand> {
     /// What to do; without a command the dashboard opens
     #[command(subcommand)]
-    pub(crate) command: Option<Command>,
+    pub(crate) command: Option<C>,
     /// Print one JSON object instead of text; errors as one JSON object on standard error
     #[arg(long, global = true)]
     pub(crate) json: bool,
 }
+
+/// A whole command line.
+pub(crate) type Arguments = Line<Command>;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -347,23 +352,6 @@ pub(crate) struct Delete {
     pub(crate) reason: Option<String>,
 }
 
-/// `orgkey token`
-#[derive(Debug, Args)]
-pub(crate) struct Token {
-    /// Which credential
-    #[command(flatten)]
-    pub(crate) named: Named,
-    /// Life that the token must have left, e.g. 10m
-    #[arg(long, value_name = "SPAN", default_value = "1m", value_parser = parse_span)]
-    pub(crate) min_ttl: std::time::Duration,
-    /// Read a token that Salesforce rejected from standard input; if it is still the stored one, it is refreshed, once however many ask
-    #[arg(long = "not", value_name = "-", value_parser = stdin_token)]
-    pub(crate) rejected: Option<String>,
-    /// Print the token even to a terminal
-    #[arg(long)]
-    pub(crate) reveal: bool,
-}
-
 /// `orgkey app`
 #[derive(Debug, Subcommand)]
 pub(crate) enum App {
@@ -505,16 +493,6 @@ fn finish(text: &str) -> Result<Finish, String> {
     found.ok_or_else(|| {
         format!(
             "the address comes from standard input, since arguments can be read by others: {pipe}"
-        )
-    })
-}
-
-/// See [`finish`].
-fn stdin_token(text: &str) -> Result<String, String> {
-    let pipe = "printf %s \"$TOKEN\" | orgkey token NAME --not -";
-    (text == "-").then(|| text.to_owned()).ok_or_else(|| {
-        format!(
-            "the token comes from standard input, since arguments can be read by others: {pipe}"
         )
     })
 }

@@ -35,7 +35,7 @@ mod test;
 mod token;
 mod words;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 
 use crate::config::locations::Locations;
 use crate::config::settings::Config;
@@ -56,7 +56,8 @@ const IDENTITY_CREDENTIAL: &str = "orgkey-identity";
 
 /// Runs the program and answers its exit code.
 pub(crate) fn run() -> u8 {
-    let arguments = match Arguments::try_parse() {
+    let line: Vec<_> = std::env::args_os().collect();
+    let arguments = match Arguments::read(&line) {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
     };

@@ -8,6 +8,7 @@ use crate::engine::error::Error;
 use crate::platform;
 use crate::platform::ballast::Ballast;
 use crate::platform::file_system;
+use crate::platform::files::{FileError, check_private, create_private_file};
 use crate::store::{self, Durability, Store};
 use crate::vault::folder::STORE_KEY;
 
@@ -26,14 +27,7 @@ pub(super) fn open_store(locations: &Locations, durability: Durability) -> Resul
     }
     let path = locations.store_file();
     refuse_lost_store(locations, &path)?;
-    let is_new = match platform::files::create_private_file(&path) {
-        Ok(_) => true,
-        Err(error) if error.is_there_already() => {
-            platform::files::check_private(&path)?;
-            false
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let is_new = make_if_missing(&path)?;
     let notes = if is_new { notes_of_new(locations, &path) } else { Vec::new() };
     let store = match open_with_room(locations, &path, durability) {
         Err(store::Error::Unusable(_) | store::Error::ReadOnly) if is_only_readable(&path) => {
@@ -44,6 +38,19 @@ pub(super) fn open_store(locations: &Locations, durability: Durability) -> Resul
     let mut store = store.map_err(|error| name_holder(error.into(), locations))?;
     store.tell_boot(platform::who::boot_id);
     Ok(Opened { store, notes })
+}
+
+/// Makes the file where there is none; `true` where it was made. One that is there has to be ours
+/// alone.
+fn make_if_missing(path: &Path) -> Result<bool, FileError> {
+    match check_private(path) {
+        Err(error) if error.is_missing() => match create_private_file(path) {
+            // Somebody else was faster.
+            Err(error) if error.is_there_already() => check_private(path).map(|()| false),
+            created => created.map(|_| true),
+        },
+        checked => checked.map(|()| false),
+    }
 }
 
 /// Opens it, also where the disk is full: what was held back for that is given up then.

@@ -62,7 +62,7 @@ pub(crate) fn serve(
     who: &Who,
 ) -> Result<Served, Error> {
     let row = find(store, request)?;
-    let Some(stored) = row.token else { return Ok(Served::MustPromote(row.id)) };
+    let Some(stored) = &row.token else { return Ok(Served::MustPromote(row.id)) };
     if let Some(cause) = stored.refused {
         return Err(dead(&store.credential(row.id)?, cause));
     }
@@ -78,7 +78,7 @@ pub(crate) fn serve(
     if rejected || must_refresh(stored.expiry, request.min_ttl, now()) {
         return Ok(Served::MustRefresh(row.id, stored.generation));
     }
-    let unrecorded = match store.count_hand_out(row.id, &hand_out(stored.generation, who)) {
+    let unrecorded = match store.count_hand_out(&row, &hand_out(stored.generation, who)) {
         Ok(true) => None,
         // The hold came since we looked.
         Ok(false) => {
@@ -92,10 +92,10 @@ pub(crate) fn serve(
     };
     Ok(Served::Answer(TokenAnswer {
         unrecorded,
-        address: row.address,
         access_token: Sensitive(token.access_token),
-        instance_url: stored.instance_url,
+        instance_url: stored.instance_url.clone(),
         expiry: stored.expiry,
+        address: row.address,
     }))
 }
 
@@ -116,7 +116,11 @@ pub(crate) fn serve_stored(
         store.listen(super::audit::listener(&settings.config));
         let sealer = Sealer { key: &key, store_id: store.store_id() };
         match serve(&mut store, &sealer, &settings.config, request, &Who::of_this_process()) {
-            Ok(Served::Answer(answer)) => Ok(Some(answer)),
+            Ok(Served::Answer(answer)) => {
+                // All is committed, and the process ends now, which closes the store in less time.
+                std::mem::forget(store);
+                Ok(Some(answer))
+            }
             Ok(Served::MustRefresh(..) | Served::MustPromote(_)) => Ok(None),
             // The key was rotated between the two looks.
             Err(Error::Vault(Vault::OtherKey { .. })) => Ok(None),

@@ -176,12 +176,16 @@ pub(crate) fn stamp(path: &Path) -> Option<Stamp> {
 /// Makes a folder, and those above it that are missing, with mode 0700; one that is there must
 /// pass [`check_private`].
 pub(crate) fn create_private_folder(path: &Path) -> Result<(), FileError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(system("can't make the folder", path))?;
-    let metadata = fs::symlink_metadata(path).map_err(system("can't look at", path))?;
+    let found = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut builder = DirBuilder::new();
+            let made = builder.recursive(true).mode(0o700).create(path);
+            made.map_err(system("can't make the folder", path))?;
+            fs::symlink_metadata(path)
+        }
+        found => found,
+    };
+    let metadata = found.map_err(system("can't look at", path))?;
     if !metadata.is_dir() && !metadata.is_symlink() {
         return Err(FileError::WrongKind { path: path.to_owned(), expected: "a folder" });
     }
@@ -279,12 +283,12 @@ pub(crate) fn read_private_file(
     path: &Path,
     limit: u64,
 ) -> Result<Option<Zeroizing<Vec<u8>>>, FileError> {
-    let mut file = match open_checked(path, OpenOptions::new().read(true)) {
-        Ok(file) => file,
+    let (mut file, metadata) = match look_and_open(path, OpenOptions::new().read(true)) {
+        Ok(opened) => opened,
         Err(error) if error.is_missing() => return Ok(None),
         Err(error) => return Err(error),
     };
-    read_limited(&mut file, path, limit).map(Some)
+    read_limited(&mut file, &metadata, path, limit).map(Some)
 }
 
 /// Copies a private file into a new one of mode 0600.
@@ -296,6 +300,10 @@ pub(crate) fn copy_private_file(path: &Path, to: &Path) -> Result<(), FileError>
 }
 
 fn open_checked(path: &Path, options: &mut OpenOptions) -> Result<File, FileError> {
+    look_and_open(path, options).map(|(file, _)| file)
+}
+
+fn look_and_open(path: &Path, options: &mut OpenOptions) -> Result<(File, Metadata), FileError> {
     // Without NONBLOCK a named pipe in the file's place would stop us here.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = match options.custom_flags(flags.bits().cast_signed()).open(path) {
@@ -310,29 +318,45 @@ fn open_checked(path: &Path, options: &mut OpenOptions) -> Result<File, FileErro
         return Err(FileError::WrongKind { path: path.to_owned(), expected: "a plain file" });
     }
     check_metadata(path, &metadata)?;
-    Ok(file)
+    Ok((file, metadata))
 }
 
 /// Reads to the end, or refuses what is longer than `limit` bytes.
 pub(super) fn read_limited(
     source: &mut File,
+    metadata: &Metadata,
     path: &Path,
     limit: u64,
 ) -> Result<Zeroizing<Vec<u8>>, FileError> {
     // The room is taken at once, so that growing leaves no copies of a secret behind; all of it is
     // wiped in the end, so a plain file gets no more than it needs. A pipe does not tell its length.
-    let metadata = source.metadata().map_err(system("can't look at", path))?;
     let needed = if metadata.is_file() { metadata.len().min(limit) } else { limit };
     let room = usize::try_from(needed).unwrap_or(usize::MAX).min(1 << 20) + 32;
-    let mut content = Zeroizing::new(Vec::with_capacity(room));
-    source
-        .take(limit.saturating_add(1))
-        .read_to_end(&mut content)
-        .map_err(system("can't read", path))?;
+    let mut content = Zeroizing::new(vec![0; room]);
+    let count = read_some(source, &mut content).map_err(system("can't read", path))?;
+    content.truncate(count);
+    let count = count as u64;
+    // A plain file that gave all that it has needs no second look: this is read for every token.
+    if !metadata.is_file() || count == 0 || count != metadata.len() {
+        source
+            .take(limit.saturating_add(1).saturating_sub(count))
+            .read_to_end(&mut content)
+            .map_err(system("can't read", path))?;
+    }
     if content.len() as u64 > limit {
         return Err(FileError::TooLarge { path: path.to_owned(), limit });
     }
     Ok(content)
+}
+
+/// One read, whatever it gives.
+fn read_some(source: &mut File, room: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match source.read(room) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
 }
 
 /// Reads a text file that must be trusted but holds no secret, such as the configuration: ours or
@@ -359,7 +383,7 @@ pub(crate) fn read_trusted_file(path: &Path) -> Result<Option<String>, FileError
         let (wanted, threat) = (mode & !0o022, "others can change it");
         return Err(FileError::Loose { path: path.to_owned(), mode, wanted, threat });
     }
-    let content = read_limited(&mut file, path, LIMIT)?;
+    let content = read_limited(&mut file, &metadata, path, LIMIT)?;
     match std::str::from_utf8(&content) {
         Ok(text) => Ok(Some(text.to_owned())),
         Err(_) => Err(FileError::NotText(path.to_owned())),

@@ -21,6 +21,7 @@ pub(crate) mod session;
 pub(crate) mod ssh;
 pub(crate) mod syslog;
 pub(crate) mod terminal;
+pub(crate) mod tmux;
 pub(crate) mod watch;
 pub(crate) mod who;
 

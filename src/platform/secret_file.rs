@@ -52,7 +52,7 @@ fn read_with(path: &Path, credentials: Option<&Path>) -> Result<SecretString, Fi
         let (wanted, threat) = (mode & 0o600, "others can read the secret in it");
         return Err(FileError::Loose { path: path.to_owned(), mode, wanted, threat });
     }
-    let content = files::read_limited(&mut file, path, SECRET_LIMIT)?;
+    let content = files::read_limited(&mut file, &metadata, path, SECRET_LIMIT)?;
     let text = std::str::from_utf8(&content)
         .ok()
         .filter(|text| !text.contains('\0'))

@@ -1,8 +1,8 @@
 //! Who runs the program, for the audit, and on which host and in which boot it runs.
 
 use std::collections::HashMap;
-use std::fs;
-use std::process::Command;
+use std::fs::{self, File};
+use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -11,6 +11,8 @@ use crate::domain::text;
 
 /// What the kernel writes as login user ID where no login happened.
 const NO_LOGIN: u32 = u32::MAX;
+/// Longest line that is read from /proc, in bytes; a boot ID has 37.
+const LINE_LIMIT: usize = 128;
 
 /// Who acted, as far as the system can tell. All but `uid` can be missing, and what comes from
 /// the environment can be forged by the user; texts are cleaned.
@@ -37,13 +39,13 @@ impl Who {
         let variable = |name: &str| std::env::var(name).ok().and_then(|value| cleaned(&value));
         Self {
             uid: super::files::our_uid(),
-            login_uid: read_text("/proc/self/loginuid")
+            login_uid: read_line("/proc/self/loginuid")
                 .and_then(|text| text.parse().ok())
                 .filter(|uid| *uid != NO_LOGIN),
             sudo_user: variable("SUDO_USER"),
             tty: tty_name(),
             parent: rustix::process::getppid()
-                .and_then(|parent| read_text(&format!("/proc/{}/comm", parent.as_raw_nonzero()))),
+                .and_then(|parent| read_line(&format!("/proc/{}/comm", parent.as_raw_nonzero()))),
             ssh_client: variable("SSH_CONNECTION")
                 .or_else(|| variable("SSH_CLIENT"))
                 .and_then(|connection| client_address(&connection)),
@@ -80,10 +82,8 @@ impl UserNames {
 
 /// Inside tmux, `SSH_CONNECTION` of the session that is attached now.
 pub(super) fn tmux_connection() -> Option<String> {
-    std::env::var_os("TMUX")?;
-    let answer = Command::new("tmux").args(["show-environment", "SSH_CONNECTION"]).output().ok()?;
-    let line = String::from_utf8_lossy(&answer.stdout).into_owned();
-    line.trim().strip_prefix("SSH_CONNECTION=").map(str::to_owned)
+    let line = super::tmux::ask(&["show-environment", "SSH_CONNECTION"])?;
+    line.strip_prefix("SSH_CONNECTION=").map(str::to_owned)
 }
 
 /// The client's address out of `CLIENT PORT SERVER PORT`.
@@ -106,8 +106,11 @@ fn tty_name() -> Option<String> {
     cleaned(&name.to_string_lossy())
 }
 
-fn read_text(path: &str) -> Option<String> {
-    cleaned(&String::from_utf8_lossy(&fs::read(path).ok()?))
+/// A line of /proc, which comes whole with one read.
+fn read_line(path: &str) -> Option<String> {
+    let mut line = [0; LINE_LIMIT];
+    let length = File::open(path).and_then(|mut file| file.read(&mut line)).ok()?;
+    cleaned(&String::from_utf8_lossy(line.get(..length)?))
 }
 
 /// A mark of this host: 32 hexadecimal digits, the same until the machine ID or the host name
@@ -140,7 +143,7 @@ fn host_mark_of(machine_id: &[u8], host_name: &[u8]) -> String {
 
 /// The kernel's random ID of this boot; `None` where /proc does not tell.
 pub(crate) fn boot_id() -> Option<String> {
-    read_text("/proc/sys/kernel/random/boot_id")
+    read_line("/proc/sys/kernel/random/boot_id")
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub(crate) type Listener = Box<dyn Fn(&AuditRow) + Send>;
 
 /// Appends a row to the chain, after what was handed out before it.
 pub(super) fn append(transaction: &Transaction<'_>, entry: &AuditEntry) -> Result<(), Error> {
-    super::hand_out::fold(transaction, None)?;
+    super::hand_out::fold(transaction)?;
     append_row(transaction, entry)
 }
 
@@ -174,7 +174,7 @@ impl Store {
 
     /// Takes the counted hand-outs into the chain.
     pub(crate) fn fold_hand_outs(&mut self) -> Result<(), Error> {
-        self.write(|transaction| super::hand_out::fold(transaction, None))
+        self.write(super::hand_out::fold)
     }
 
     /// The end of the chain.

@@ -44,10 +44,7 @@ impl HeadFile {
 
     /// What is remembered, of whichever store. What is no head says nothing.
     pub(super) fn read_any(&self) -> Option<Remembered> {
-        // It has one length, so that one call reads it: a hand-out looks at it once a minute.
-        let mut text = [0; FILE_LENGTH];
-        let length = File::open(&self.path).and_then(|file| file.read_at(&mut text, 0)).ok()?;
-        Remembered::parse(std::str::from_utf8(text.get(..length)?).ok()?)
+        remembered_in(&File::open(&self.path).ok()?)
     }
 
     /// What is remembered of this store.
@@ -59,26 +56,26 @@ impl HeadFile {
 
     /// Remembers the head of what was committed just now.
     pub(super) fn write(&self, connection: &Connection, head: Head) -> Result<(), Error> {
-        let mut remembered = match self.durability {
-            Durability::Full => None,
-            Durability::HandOuts => self.read(connection)?,
-        }
-        .unwrap_or(Remembered::nothing(schema::store_id(connection)?));
-        remembered.last = head;
-        if self.durability == Durability::Full {
-            remembered.durable = head;
-        }
-        remembered.boot = (self.boot)().unwrap_or_default();
+        let store = schema::store_id(connection)?;
         let file = OpenOptions::new()
+            .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
             .open(&self.path);
         // A head that lags behind is no harm, and what it is about is committed.
-        if let Ok(file) = file {
-            let _ = file.write_all_at(remembered.to_text().as_bytes(), 0);
-        }
+        let Ok(file) = file else { return Ok(()) };
+        let nothing = Remembered::nothing(store);
+        let mut remembered = match self.durability {
+            Durability::Full => Remembered { durable: head, ..nothing },
+            Durability::HandOuts => remembered_in(&file)
+                .filter(|remembered| remembered.store == nothing.store)
+                .unwrap_or(nothing),
+        };
+        remembered.last = head;
+        remembered.boot = (self.boot)().unwrap_or_default();
+        let _ = file.write_all_at(remembered.to_text().as_bytes(), 0);
         Ok(())
     }
 
@@ -112,6 +109,14 @@ impl HeadFile {
             Standing::Rewritten(remembered.last.sequence)
         })
     }
+}
+
+/// What a file remembers. It has one length, so that one call reads it: a hand-out looks at it once a
+/// minute.
+fn remembered_in(file: &File) -> Option<Remembered> {
+    let mut text = [0; FILE_LENGTH];
+    let length = file.read_at(&mut text, 0).ok()?;
+    Remembered::parse(std::str::from_utf8(text.get(..length)?).ok()?)
 }
 
 /// The last row.

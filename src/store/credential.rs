@@ -130,7 +130,7 @@ impl Store {
         self.write(|transaction| {
             if let Some(name) = &edit.rename {
                 // What was handed out before was so under the former name.
-                super::hand_out::fold(transaction, None)?;
+                super::hand_out::fold(transaction)?;
                 rename(transaction, id, name)?;
             }
             transaction.execute(
@@ -189,7 +189,7 @@ impl Store {
     ) -> Result<(), Error> {
         self.write(|transaction| {
             // The records go with the credential; the chain keeps them.
-            super::hand_out::fold(transaction, None)?;
+            super::hand_out::fold(transaction)?;
             for (debt, entry) in owed {
                 super::revocation::insert(transaction, debt)?;
                 append(transaction, entry)?;

@@ -31,6 +31,9 @@ const MINUTE: i64 = 60_000;
 /// Most records that a hand-out takes into the chain: whoever waits for a token pays for no more.
 const FOLDED_AT_ONCE: u32 = 200;
 
+/// For [`OpenRecord::SELECT`].
+const NOTHING_KNOWN: [Option<&str>; 2] = [None, None];
+
 /// Who got an access token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HandOut {
@@ -47,6 +50,8 @@ pub(crate) struct HandOut {
 pub(crate) struct HandOutRow {
     /// The credential's row.
     pub(crate) id: RecordId,
+    /// Where it lies: there it is found again without an index.
+    rowid: i64,
     /// Connection and environment.
     pub(crate) address: Address,
     /// Who put it on hold and why, if it is.
@@ -65,7 +70,7 @@ impl Store {
     /// The credentials of one connection for a hand-out; the one in use first.
     pub(crate) fn hand_out_rows(&self, name: &ConnectionName) -> Result<Vec<HandOutRow>, Error> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT c.id AS credential_id, n.name, c.environment, c.held, c.app,
+            "SELECT c.id AS credential_id, c.rowid AS place, n.name, c.environment, c.held, c.app,
                     a.session_timeout,
                     EXISTS (SELECT 1 FROM token_set x
                              WHERE x.credential_id = c.id AND x.role = 'candidate')
@@ -84,6 +89,7 @@ impl Store {
             let has_token = row.get::<_, Option<String>>("role")?.is_some();
             found.push(HandOutRow {
                 id: RecordId(row.get("credential_id")?),
+                rowid: row.get("place")?,
                 address: Address {
                     name: ConnectionName::parse(&name).map_err(|_| damaged("a name"))?,
                     environment: environment(&row.get::<_, String>("environment")?)?,
@@ -102,54 +108,59 @@ impl Store {
     /// the credential is on hold, or gone: then there is none.
     pub(crate) fn count_hand_out(
         &mut self,
-        credential: RecordId,
+        row: &HandOutRow,
         hand_out: &HandOut,
     ) -> Result<bool, Error> {
         self.refuse_gone()?;
         let minute = hand_out.at.0.div_euclid(MINUTE);
-        let is_due: bool = self
-            .connection
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM hand_out WHERE minute < ?1)")?
-            .query_row([minute], |row| row.get(0))?;
-        if is_due || self.head_file.durability() == Durability::HandOuts {
-            return self.count_and_fold(credential, minute, is_due, hand_out);
+        if self.head_file.durability() == Durability::HandOuts || is_due(&self.connection, minute)?
+        {
+            return self.count_and_fold(row, minute, hand_out);
         }
         // The chain is not touched: this record alone need not outlive a power cut (design: audit).
         self.connection.execute_batch("PRAGMA synchronous = NORMAL")?;
-        let counted = self.count_and_fold(credential, minute, false, hand_out);
+        let counted = self.count_alone(row, minute, hand_out);
         self.connection.execute_batch("PRAGMA synchronous = FULL")?;
         counted
     }
 
-    fn count_and_fold(
+    fn count_alone(
         &mut self,
-        credential: RecordId,
+        row: &HandOutRow,
         minute: i64,
-        is_due: bool,
         hand_out: &HandOut,
     ) -> Result<bool, Error> {
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let is_free: bool = transaction
-            .prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM credential WHERE id = ?1 AND held IS NULL)",
-            )?
-            .query_row([credential.0], |row| row.get(0))?;
-        if !is_free {
+        if !is_free(&transaction, row)? {
             return Ok(false);
         }
-        let before = if is_due {
+        count(&transaction, row.id, minute, hand_out)?;
+        transaction.commit()?;
+        Ok(true)
+    }
+
+    fn count_and_fold(
+        &mut self,
+        row: &HandOutRow,
+        minute: i64,
+        hand_out: &HandOut,
+    ) -> Result<bool, Error> {
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if !is_free(&transaction, row)? {
+            return Ok(false);
+        }
+        let mut heads = None;
+        if is_due(&transaction, minute)? {
             let before = chain::head(&transaction)?;
             super::audit::note_standing(&transaction, &self.head_file)?;
-            fold(&transaction, Some(minute))?;
-            Some(before)
-        } else {
-            None
-        };
-        count(&transaction, credential, minute, hand_out)?;
-        let after = before.map(|_| chain::head(&transaction)).transpose()?;
+            fold_some(&transaction, minute, row)?;
+            heads = Some((before, chain::head(&transaction)?));
+        }
+        count(&transaction, row.id, minute, hand_out)?;
         transaction.commit()?;
-        if let (Some(before), Some(after)) = (before, after) {
+        if let Some((before, after)) = heads {
             self.committed(before, after);
         }
         Ok(true)
@@ -218,6 +229,30 @@ impl Store {
     }
 }
 
+/// Whether something was counted in earlier minutes.
+fn is_due(connection: &Connection, minute: i64) -> Result<bool, Error> {
+    Ok(connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM hand_out WHERE minute < ?1)")?
+        .query_row([minute], |row| row.get(0))?)
+}
+
+/// Whether the credential is there, and not on hold. It is looked for where it lay, and by its ID
+/// where that is not it any more.
+fn is_free(transaction: &Transaction<'_>, row: &HandOutRow) -> Result<bool, Error> {
+    let is_free_there: bool = transaction
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM credential
+                             WHERE rowid = ?1 AND id = ?2 AND held IS NULL)",
+        )?
+        .query_row((row.rowid, row.id.0), |row| row.get(0))?;
+    if is_free_there {
+        return Ok(true);
+    }
+    Ok(transaction
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM credential WHERE id = ?1 AND held IS NULL)")?
+        .query_row([row.id.0], |row| row.get(0))?)
+}
+
 /// Reads who it was out of the record of an asker.
 fn taken_by(at: UnixMillis, who: &str) -> Taken {
     let who: serde_json::Value = serde_json::from_str(who).unwrap_or_default();
@@ -239,11 +274,15 @@ struct OpenRecord {
 }
 
 impl OpenRecord {
+    /// With a credential and its address where they are known already, which spares the look.
     const SELECT: &str = "
-        SELECT h.credential_id, n.name || '/' || c.environment, h.minute, h.generation, h.who,
-               h.since, h.count, h.anchor, h.hash
-          FROM hand_out h
-          JOIN credential c ON c.id = h.credential_id JOIN connection n ON n.id = c.connection_id";
+        SELECT h.credential_id,
+               CASE h.credential_id WHEN ?1 THEN ?2 ELSE (
+                   SELECT n.name || '/' || c.environment
+                     FROM credential c JOIN connection n ON n.id = c.connection_id
+                    WHERE c.id = h.credential_id) END,
+               h.minute, h.generation, h.who, h.since, h.count, h.anchor, h.hash
+          FROM hand_out h";
 
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
@@ -339,16 +378,31 @@ fn count(
     Ok(())
 }
 
-/// Takes open records into the chain: all of them, or some of those of the minutes before one.
-pub(super) fn fold(transaction: &Transaction<'_>, before: Option<i64>) -> Result<(), Error> {
-    let limit = before.map_or(-1, |_| i64::from(FOLDED_AT_ONCE));
+/// Takes all open records into the chain.
+pub(super) fn fold(transaction: &Transaction<'_>) -> Result<(), Error> {
+    let records: Vec<OpenRecord> = transaction
+        .prepare_cached(&format!("{} ORDER BY h.since, h.who", OpenRecord::SELECT))?
+        .query_map(NOTHING_KNOWN, OpenRecord::read)?
+        .collect::<Result<_, _>>()?;
+    into_chain(transaction, records)
+}
+
+/// Takes some of those of the minutes before one into the chain.
+fn fold_some(transaction: &Transaction<'_>, before: i64, known: &HandOutRow) -> Result<(), Error> {
     let records: Vec<OpenRecord> = transaction
         .prepare_cached(&format!(
-            "{} WHERE ?1 IS NULL OR h.minute < ?1 ORDER BY h.since, h.who LIMIT ?2",
+            "{} WHERE h.minute < ?3 ORDER BY h.since, h.who LIMIT ?4",
             OpenRecord::SELECT
         ))?
-        .query_map((before, limit), OpenRecord::read)?
+        .query_map(
+            (known.id.0, known.address.to_string(), before, FOLDED_AT_ONCE),
+            OpenRecord::read,
+        )?
         .collect::<Result<_, _>>()?;
+    into_chain(transaction, records)
+}
+
+fn into_chain(transaction: &Transaction<'_>, records: Vec<OpenRecord>) -> Result<(), Error> {
     for record in records {
         let event = if record.is_as_counted(transaction)? {
             AuditEvent::HandedOut
@@ -388,7 +442,7 @@ pub(super) fn fold(transaction: &Transaction<'_>, before: Option<i64>) -> Result
 /// How many records are open, and of which the first was edited.
 pub(super) fn open_records(connection: &Connection) -> Result<(u64, Option<String>), Error> {
     let mut statement = connection.prepare(&format!("{} ORDER BY h.since", OpenRecord::SELECT))?;
-    let mut rows = statement.query([])?;
+    let mut rows = statement.query(NOTHING_KNOWN)?;
     let (mut count, mut edited) = (0, None);
     while let Some(row) = rows.next()? {
         let record = OpenRecord::read(row)?;

@@ -234,12 +234,16 @@ impl Store {
             Durability::HandOuts => "NORMAL",
         };
         connection.pragma_update(None, "synchronous", synchronous)?;
-        connection.pragma_update(None, "foreign_keys", true)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
         if durability == Durability::HandOuts {
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
             connection.pragma_update(None, "wal_autocheckpoint", HAND_OUT_LOG)?;
         }
         let id = schema::migrate(&mut connection, host_mark)?;
+        if durability == Durability::HandOuts {
+            // Its one reference is to a credential that the same transaction has looked at.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false)?;
+        }
         Ok(Self::over(connection, id, path, durability))
     }
 

@@ -106,6 +106,10 @@ fn signed_in(store: &mut Store) -> RecordId {
     id
 }
 
+fn hand_out_row(store: &Store) -> HandOutRow {
+    store.hand_out_rows(&ConnectionName::parse("acme").unwrap()).unwrap().remove(0)
+}
+
 #[test]
 fn saving_is_all_or_nothing_and_names_fold_their_case() {
     let folder = tempfile::tempdir().unwrap();
@@ -324,13 +328,14 @@ fn hand_outs_are_counted_by_minute_and_program() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = open(&folder);
     let id = signed_in(&mut store);
+    let row = hand_out_row(&store);
     let hand_out = HandOut {
         at: UnixMillis(60_001),
         who: r#"{"uid":1,"parent":"etl.sh"}"#.into(),
         generation: Generation(1),
     };
-    assert!(store.count_hand_out(id, &hand_out).unwrap());
-    store.count_hand_out(id, &HandOut { at: UnixMillis(60_002), ..hand_out.clone() }).unwrap();
+    assert!(store.count_hand_out(&row, &hand_out).unwrap());
+    store.count_hand_out(&row, &HandOut { at: UnixMillis(60_002), ..hand_out.clone() }).unwrap();
     assert_eq!(store.last_hand_out(id), Ok(Some(UnixMillis(120_000))));
     let open = |store: &Store| -> (i64, i64) {
         let query = "SELECT count(*), coalesce(sum(count), 0) FROM hand_out";
@@ -343,25 +348,63 @@ fn hand_outs_are_counted_by_minute_and_program() {
     assert_eq!(mode(&store), 2, "everything else outlives a power cut");
     let hold = r#"{"reason":"x","by":"","since":0}"#;
     store.connection.execute("UPDATE credential SET held = ?1", [hold]).unwrap();
-    assert!(!store.count_hand_out(id, &hand_out).unwrap(), "on hold: there is no hand-out");
+    assert!(!store.count_hand_out(&row, &hand_out).unwrap(), "on hold: there is no hand-out");
     store.connection.execute("UPDATE credential SET held = NULL", []).unwrap();
     assert_eq!(open(&store), (1, 2));
 
     // The first one of a later minute takes them into the chain.
     let rows = store.audit_head().unwrap().sequence;
-    store.count_hand_out(id, &HandOut { at: UnixMillis(130_000), ..hand_out.clone() }).unwrap();
+    store.count_hand_out(&row, &HandOut { at: UnixMillis(130_000), ..hand_out.clone() }).unwrap();
     assert_eq!(open(&store), (1, 1));
-    let row = store.audit_page(&AuditFilter::default(), Some(rows)).unwrap().remove(0);
-    assert_eq!((row.event.as_str(), row.detail.as_str()), ("handed_out", "2 times, generation 1"));
-    assert_eq!((row.at, row.who.as_str()), (UnixMillis(60_001), hand_out.who.as_str()));
-    assert_eq!(row.hand_outs(), Some(2));
+    let told = store.audit_page(&AuditFilter::default(), Some(rows)).unwrap().remove(0);
+    assert_eq!(
+        (told.event.as_str(), told.detail.as_str()),
+        ("handed_out", "2 times, generation 1")
+    );
+    assert_eq!((told.at, told.who.as_str()), (UnixMillis(60_001), hand_out.who.as_str()));
+    assert_eq!((told.subject.as_str(), told.hand_outs()), ("acme/production", Some(2)));
 
     // A change takes in all of them, and stands after them; a deletion too.
     store.delete_credential(id, &[], &entry(AuditEvent::CredentialDeleted)).unwrap();
     assert_eq!(open(&store), (0, 0));
-    let rows = store.audit_page(&AuditFilter::default(), Some(row.sequence)).unwrap();
+    let rows = store.audit_page(&AuditFilter::default(), Some(told.sequence)).unwrap();
     let events: Vec<&str> = rows.iter().map(|row| row.event.as_str()).collect();
     assert_eq!(events, ["handed_out", "credential_deleted"]);
+    assert!(!store.count_hand_out(&row, &hand_out).unwrap(), "it is gone: there is no hand-out");
+}
+
+#[test]
+fn a_row_that_lies_elsewhere_by_now_is_found_by_its_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(&folder);
+    signed_in(&mut store);
+    let row = hand_out_row(&store);
+    store.connection.execute("UPDATE credential SET rowid = rowid + 7", []).unwrap();
+    let hand_out = HandOut { at: UnixMillis(60_001), who: "{}".into(), generation: Generation(1) };
+    assert!(store.count_hand_out(&row, &hand_out).unwrap());
+}
+
+#[test]
+fn a_connection_for_hand_outs_takes_those_of_all_credentials_into_the_chain() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(&folder);
+    signed_in(&mut store);
+    let globex = address("globex", Environment::Production);
+    save(&mut store, &globex).unwrap();
+    let other = store.hand_out_rows(&globex.name).unwrap().remove(0);
+    let at = |at| HandOut { at: UnixMillis(at), who: "{}".into(), generation: Generation(1) };
+    let path = folder.path().join("orgkey.db");
+    let mut alone = Store::open(&path, Durability::HandOuts, || "host".into()).unwrap();
+    let row = hand_out_row(&store);
+    assert!(alone.count_hand_out(&row, &at(60_001)).unwrap());
+    assert!(alone.count_hand_out(&other, &at(60_002)).unwrap());
+    assert!(alone.count_hand_out(&row, &at(130_000)).unwrap());
+    for name in ["acme/production", "globex/production"] {
+        let newest = store.audit_of(name, 1).unwrap().remove(0);
+        assert_eq!((newest.event.as_str(), newest.hand_outs()), ("handed_out", Some(1)), "{name}");
+    }
+    store.delete_credential(other.id, &[], &entry(AuditEvent::CredentialDeleted)).unwrap();
+    assert!(!alone.count_hand_out(&other, &at(130_001)).unwrap(), "a reference to nothing");
 }
 
 #[test]
@@ -369,8 +412,9 @@ fn a_drain_knows_the_last_hand_out_after_it_went_into_the_chain() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = open(&folder);
     let id = signed_in(&mut store);
+    let row = hand_out_row(&store);
     let hand_out = HandOut { at: UnixMillis(60_001), who: "{}".into(), generation: Generation(1) };
-    store.count_hand_out(id, &hand_out).unwrap();
+    store.count_hand_out(&row, &hand_out).unwrap();
     store.fold_hand_outs().unwrap();
     assert_eq!(store.last_hand_out(id), Ok(Some(UnixMillis(120_000))));
     // Also where the set that it was of is gone: a refresh put another in its place.

@@ -242,7 +242,7 @@ fn handed_out(folder: &tempfile::TempDir) -> (Store, HandOutRow) {
 
 fn hand_out(store: &mut Store, row: &HandOutRow, at: i64) {
     let hand_out = HandOut { at: UnixMillis(at), who: "{}".into(), generation: Generation(1) };
-    store.count_hand_out(row.id, &hand_out).unwrap();
+    store.count_hand_out(row, &hand_out).unwrap();
 }
 
 #[test]
