@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::agent::client::Client;
 use crate::config::settings::{AgentUse, Config};
+use crate::domain::clipboard::{Between, ClipboardReach, ClipboardWay};
 use crate::domain::lifetime::Lifetime;
 use crate::domain::time::UnixMillis;
 use crate::engine::outcome::{Finding, KeyReport, Subject, Verdict};
@@ -13,8 +14,9 @@ use crate::engine::{
     Engine, Event, Failure, Operation, Outcome, Settings, exit, finding, inspect_absent_store,
     inspect_home, ok, read_config,
 };
-use crate::platform;
+use crate::platform::{self, tmux};
 use crate::tui::model::geometry::LEAST;
+use crate::tui::terminal::Multiplexer;
 
 use super::args::Doctor;
 use super::output::{Done, Ended, Output};
@@ -35,6 +37,7 @@ pub(crate) fn run(doctor: &Doctor, output: Output) -> Done {
     findings.push(config_finding(config.as_ref(), file.exists()));
     let is_configured = config.is_ok();
     let settings = settings_of(locations, config.unwrap_or_default());
+    let copies = settings.config.terminal.clipboard;
     let runtime = signals::runtime()?;
     let (inside, agent) = runtime.block_on(async {
         let agent = agent_finding(&settings).await;
@@ -44,7 +47,11 @@ pub(crate) fn run(doctor: &Doctor, output: Output) -> Done {
     // Which apps there are is not known then.
     findings.extend(inside.into_iter().filter(|one| is_configured || one.subject != Subject::Apps));
     findings.push(agent);
-    findings.push(terminal_finding(&Terminal::of_now()));
+    let terminal = Terminal::of_now();
+    findings.push(terminal_finding(&terminal));
+    if terminal.size.is_some() {
+        findings.push(clipboard_finding(&clipboard_way(&terminal), copies));
+    }
     print(&findings, output)?;
     if findings.iter().any(|one| one.verdict == Verdict::Wrong) {
         return Err(Ended::Code(exit::INVALID));
@@ -272,6 +279,67 @@ fn terminal_finding(terminal: &Terminal) -> Finding {
     finding(subject, verdict, message, remedies.join("; "))
 }
 
+/// Asks tmux where it stands between, and else the environment.
+fn clipboard_way(terminal: &Terminal) -> ClipboardWay {
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    let between = match Multiplexer::of_this_process() {
+        Multiplexer::None => Between::Nothing,
+        Multiplexer::Screen => Between::Screen,
+        Multiplexer::Tmux => Between::Tmux {
+            set_clipboard: tmux::ask(&["show-options", "-sv", "set-clipboard"]),
+            allow_passthrough: tmux::ask(&["show-options", "-Apv", "allow-passthrough"]),
+        },
+    };
+    if let Between::Tmux { .. } = between {
+        // The environment is that of whoever started tmux; its client may be another terminal.
+        let client = tmux::ask(&["display-message", "-p", "#{client_termname}"]);
+        let term = client.filter(|term| !term.is_empty());
+        let term = term.unwrap_or_else(|| "the terminal behind tmux".to_owned());
+        return ClipboardWay { term, program: String::new(), between };
+    }
+    let names = ["LC_TERMINAL", "TERM_PROGRAM"].map(variable);
+    let program = names.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
+    ClipboardWay { term: terminal.term.clone(), program, between }
+}
+
+fn clipboard_finding(way: &ClipboardWay, copies: bool) -> Finding {
+    let subject = Subject::Clipboard;
+    if !copies {
+        return ok(subject, "nothing is copied: config.toml says clipboard = false");
+    }
+    let through = match way.between {
+        Between::Nothing => "",
+        Between::Tmux { .. } => " through tmux",
+        Between::Screen => " through screen",
+    };
+    let name = if way.program.is_empty() { &way.term } else { &way.program };
+    let other = "where y copies nothing, v shows the address plain and i as QR code";
+    match way.reach() {
+        ClipboardReach::Likely => {
+            ok(subject, format!("{name} is likely to take what y copies{through} (OSC 52)"))
+        }
+        ClipboardReach::Unknown => ok(
+            subject,
+            format!("whether {name} takes what y copies{through} (OSC 52) is not known; {other}"),
+        ),
+        ClipboardReach::AfterPermission { place } => finding(
+            subject,
+            Verdict::Look,
+            format!("{name} takes what y copies{through} (OSC 52) once it is allowed to"),
+            place,
+        ),
+        ClipboardReach::KeptByTmux => finding(
+            subject,
+            Verdict::Look,
+            "tmux keeps what y copies (OSC 52) from the terminal",
+            "run: tmux set-option -s set-clipboard on",
+        ),
+        ClipboardReach::Nowhere => {
+            ok(subject, format!("this terminal is likely to have none (OSC 52); {other}"))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -300,6 +368,34 @@ mod tests {
             assert!(found.remedy.contains(remedy), "{terminal:?} {found:?}");
             assert_eq!(found.verdict == Verdict::Ok, found.remedy.is_empty(), "{terminal:?}");
             assert_eq!(remedy.is_empty(), found.remedy.is_empty(), "{terminal:?} {found:?}");
+        }
+    }
+
+    #[test]
+    fn what_keeps_a_copy_from_the_clipboard_is_told_with_what_mends_it() {
+        let way = |term: &str, program: &str| ClipboardWay {
+            term: term.into(),
+            program: program.into(),
+            between: Between::Nothing,
+        };
+        let kept = Between::Tmux {
+            set_clipboard: Some("external".into()),
+            allow_passthrough: Some("off".into()),
+        };
+        let table = [
+            (way("foot", ""), "foot is likely to take", ""),
+            (way("xterm", ""), "whether xterm takes", ""),
+            (way("linux", ""), "likely to have none", ""),
+            (way("xterm", "iTerm2"), "once it is allowed to", "Settings > General"),
+            (ClipboardWay { between: kept, ..way("foot", "") }, "tmux keeps", "set-clipboard on"),
+            (ClipboardWay { between: Between::Screen, ..way("foot", "") }, "through screen", ""),
+        ];
+        for (way, message, remedy) in table {
+            let found = clipboard_finding(&way, true);
+            assert!(found.message.contains(message), "{way:?} {found:?}");
+            assert!(found.remedy.contains(remedy), "{way:?} {found:?}");
+            assert_eq!(found.verdict == Verdict::Ok, found.remedy.is_empty(), "{way:?}");
+            assert!(clipboard_finding(&way, false).message.contains("clipboard = false"));
         }
     }
 

@@ -112,6 +112,17 @@ pub(crate) enum TlsProblem {
     Other,
 }
 
+/// The certificate that a host showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ShownCertificate {
+    /// Who issued it, as it says; cleaned.
+    pub(crate) issuer: String,
+    /// The proxy on the way, where there is one.
+    pub(crate) proxy: Option<String>,
+    /// Whether this machine trusts it for that host.
+    pub(crate) trusted: Result<(), TlsProblem>,
+}
+
 /// What kept a response from arriving.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TransportFailure {

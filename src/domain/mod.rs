@@ -8,6 +8,7 @@ pub(crate) mod app;
 pub(crate) mod audit;
 pub(crate) mod chain;
 pub(crate) mod change;
+pub(crate) mod clipboard;
 pub(crate) mod copy;
 pub(crate) mod credential;
 pub(crate) mod fault;

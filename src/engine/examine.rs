@@ -1,7 +1,9 @@
 //! What `orgkey doctor` looks at: the home as it lies there, and what is in it. Nothing is mended
 //! here, and nothing is made where nothing is.
 
+mod certificates;
 mod hosts;
+mod ports;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -169,7 +171,7 @@ pub(crate) fn inspect_absent_store(locations: &Locations) -> Option<Finding> {
 }
 
 impl Engine {
-    /// Looks at the store, its copies, the apps and the sealing key.
+    /// Looks at the store, its copies, the apps with the ports of their redirects, and the sealing key.
     pub(super) async fn examine(&self) -> Outcome {
         let mut findings = vec![
             self.examine_store().await.unwrap_or_else(|error| refused(Subject::Store, &error)),
@@ -178,6 +180,10 @@ impl Engine {
         match self.examine_apps().await {
             Ok(apps) => findings.extend(apps),
             Err(error) => findings.push(refused(Subject::Apps, &error)),
+        }
+        match self.apps().await {
+            Ok(apps) => findings.extend(ports::examine(&apps).await),
+            Err(error) => findings.push(refused(Subject::Port, &error)),
         }
         findings.push(self.examine_key().await);
         Outcome::Examined(findings)

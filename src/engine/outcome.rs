@@ -451,8 +451,14 @@ pub(crate) enum Subject {
     Agent,
     /// The terminal.
     Terminal,
+    /// The way to the clipboard of the person's own terminal.
+    Clipboard,
+    /// The port of a redirect to this machine.
+    Port,
     /// A host of Salesforce, seen from here.
     Host,
+    /// The certificates that those hosts show, and whom this machine trusts.
+    Tls,
     /// This machine's clock.
     Clock,
 }
@@ -471,7 +477,10 @@ impl Subject {
             Self::Key => "key",
             Self::Agent => "agent",
             Self::Terminal => "terminal",
+            Self::Clipboard => "clipboard",
+            Self::Port => "port",
             Self::Host => "host",
+            Self::Tls => "TLS",
             Self::Clock => "clock",
         }
     }

@@ -131,32 +131,41 @@ impl HttpClient {
     /// fails before anything is spent. Takes at most the connect timeout, and as much again for the
     /// name.
     pub(crate) async fn connect(&self, request: &Request) -> Result<Connection, TransportError> {
-        let (url, mut context) = self.admit(request)?;
-        let proxy = through(&url);
-        context.proxy = proxy.as_ref().map(Proxy::shown);
+        let (url, context) = self.admit(request)?;
+        let encoded = self.encode_exchange(&url, request, &context)?;
+        let known = Arc::clone(&self.tls);
+        let open = self.open(&url, context, move || trust(&known)).await?;
+        Ok(Connection { open, request: encoded })
+    }
+
+    /// The same with whom to trust, on which nothing has to be sent.
+    pub(super) async fn open(
+        &self,
+        url: &Url,
+        context: Context,
+        trust: impl FnOnce() -> Result<Arc<ClientConfig>, rustls::Error> + Send + 'static,
+    ) -> Result<OpenConnection, TransportError> {
+        let proxy = through(url);
         let found = match &proxy {
             Some(proxy) => addresses(&proxy.host, proxy.port),
-            None => addresses(url.host_str().unwrap_or_default(), port_of(&url)),
+            None => addresses(url.host_str().unwrap_or_default(), port_of(url)),
         };
         let addresses = match tokio::time::timeout(context.connect_timeout, found).await {
             Ok(Ok(found)) if !found.is_empty() => found,
             Ok(_) => return Err(context.unsent(context.unknown_host())),
             Err(_) => return Err(context.unsent(TransportFailure::Connect(context.no_dns()))),
         };
-        let encoded = self.encode_exchange(&url, request, &context)?;
-        let (tls, is_plain) = (Arc::clone(&self.tls), url.scheme() == "http");
-        let (host, port) = (url.host_str().unwrap_or_default().to_owned(), port_of(&url));
-        let open = run_blocking(move || {
+        let is_plain = url.scheme() == "http";
+        let (host, port) = (url.host_str().unwrap_or_default().to_owned(), port_of(url));
+        run_blocking(move || {
             let tls = if is_plain {
                 None
             } else {
-                let trust = trust(&tls).map_err(|error| context.unsent(judge(&error, None)))?;
-                Some(trust)
+                Some(trust().map_err(|error| context.unsent(judge(&error, None)))?)
             };
             OpenConnection::open(Route { host, port, proxy, addresses, tls, context })
         })
-        .await?;
-        Ok(Connection { open, request: encoded })
+        .await
     }
 
     /// The bytes of an exchange's request. The connection serves it alone.
@@ -192,8 +201,7 @@ impl HttpClient {
             let (response, ()) = self.connect(&request).await?.send(|_| ()).await?;
             return Ok(response);
         }
-        let (url, mut context) = self.admit(&request)?;
-        context.proxy = through(&url).as_ref().map(Proxy::shown);
+        let (url, context) = self.admit(&request)?;
         let way = Way { loopback: is_loopback(&url), plain: url.scheme() == "http" };
         let client = self.client(way).await.map_err(|error| {
             let why =
@@ -222,7 +230,7 @@ impl HttpClient {
     }
 
     /// Checks the address against the host policy: the last word before the socket.
-    fn admit(&self, request: &Request) -> Result<(Url, Context), TransportError> {
+    pub(super) fn admit(&self, request: &Request) -> Result<(Url, Context), TransportError> {
         let mut context = Context {
             host: String::new(),
             proxy: None,
@@ -239,6 +247,7 @@ impl HttpClient {
             .policy
             .check(&url)
             .map_err(|error| context.unsent(TransportFailure::Refused(error.to_string())))?;
+        context.proxy = through(&url).as_ref().map(Proxy::shown);
         Ok((url, context))
     }
 

@@ -6,6 +6,7 @@
 //! caller.
 
 mod answer;
+mod certificate;
 mod client;
 mod connection;
 mod failure;

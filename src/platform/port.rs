@@ -38,6 +38,13 @@ pub(crate) fn listening_process(port: u16) -> Option<String> {
     names.next()
 }
 
+/// Whether what [`listening_process`] told is another process of this program.
+pub(crate) fn is_of_this_program(told: &str) -> bool {
+    let Ok(ours) = fs::read_to_string("/proc/self/comm") else { return false };
+    told.strip_prefix(text::clean(ours.trim()).as_str())
+        .is_some_and(|rest| rest.starts_with(" (process "))
+}
+
 /// Inodes of the sockets that listen on a port, out of a table of /proc/net.
 fn listening_inodes(table: &str, port: u16) -> Vec<String> {
     let wanted = format!(":{port:04X}");

@@ -1,5 +1,6 @@
 //! `doctor` against homes that are good, loose, torn or empty, and beside an agent.
 
+use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Stdio};
@@ -279,6 +280,25 @@ fn an_agent_that_runs_is_told_with_its_process_and_how_its_key_stands() {
 
     home.write("config.toml", "agent = \"never\"\n");
     assert!(check(&doctor(&home).ok(), "agent").1.starts_with("none is used"));
+}
+
+#[test]
+fn the_port_of_a_redirect_is_free_or_told_with_who_has_it() {
+    let simulator = Simulator::start();
+    let home = ready_home(&simulator);
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let uri = format!("redirect_uris = [\"http://localhost:{port}/OauthRedirect\"]\n");
+    home.write("config.toml", &format!("{}{uri}", config(crate::common::PUBLIC_APP)));
+    let (result, message, remedy) = check(&doctor(&home).ok(), "port");
+    assert_eq!(result, "look");
+    assert!(message.starts_with(&format!("port {port} is taken by ")), "{message}");
+    assert!(message.ends_with(&format!("(process {})", std::process::id())), "{message}");
+    assert!(remedy.contains("--flow paste"), "{remedy}");
+    drop(listener);
+    let (result, message, remedy) = check(&doctor(&home).ok(), "port");
+    assert_eq!((result.as_str(), remedy.as_str()), ("ok", ""));
+    assert_eq!(message, format!("port {port} is free for a redirect to localhost"));
 }
 
 #[test]

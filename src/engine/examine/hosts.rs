@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use futures_util::{StreamExt, TryStreamExt};
 
-use super::finding;
+use super::{certificates, finding};
 use crate::domain::fault::Fault;
 use crate::domain::host::{HostPolicy, LoginUrl, host_of};
-use crate::domain::http::Response;
+use crate::domain::http::{Response, ShownCertificate};
 use crate::domain::http_time::ClockOffset;
 use crate::engine::error::Error;
 use crate::engine::outcome::{Finding, Subject, Verdict};
@@ -27,6 +27,7 @@ const TOLD_ALONE: usize = 5;
 struct Asked {
     host: String,
     answer: Result<(Response, u128), Fault>,
+    certificate: Option<ShownCertificate>,
 }
 
 impl Engine {
@@ -50,15 +51,19 @@ impl Engine {
             .try_collect()
             .await?;
         let mut findings = told(&asked);
+        let shown =
+            asked.iter().filter_map(|one| Some((one.host.as_str(), one.certificate.as_ref()?)));
+        findings.extend(certificates::told(&shown.collect::<Vec<_>>()));
         findings.extend(clock(&asked));
         Ok(Outcome::Examined(findings))
     }
 
     async fn ask_host(&self, host: String, url: LoginUrl) -> Result<Asked, Error> {
+        let certificate = self.http()?.certificate(url.as_str()).await;
         let begun = Instant::now();
         let answer = self.ask(rest::versions_request_at(&url)).await?;
         let answer = answer.map(|response| (response, begun.elapsed().as_millis()));
-        Ok(Asked { host, answer })
+        Ok(Asked { host, answer, certificate })
     }
 
     /// Every host with its port, and its address.
@@ -94,7 +99,7 @@ fn urls(store: &mut store::Store) -> Result<Vec<String>, store::Error> {
 fn told(asked: &[Asked]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut well = Vec::new();
-    for Asked { host, answer } in asked {
+    for Asked { host, answer, .. } in asked {
         match answer {
             Ok((response, _)) if response.status >= 500 => findings.push(finding(
                 Subject::Host,

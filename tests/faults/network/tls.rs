@@ -287,3 +287,42 @@ fn n17_a_certificate_in_order_of_a_trusted_authority_lets_a_whole_sign_in_pass()
     assert!(exchanged.load(Ordering::SeqCst) >= 2, "the code and the refresh went over TLS");
     assert_eq!(simulator.count("refreshes"), 1);
 }
+
+#[test]
+fn n17_doctor_names_who_issued_a_certificate_and_which_roots_trust_it() {
+    if !has_openssl("N17, who issued a certificate") {
+        return;
+    }
+    let authority = Authority::new();
+    authority.issue_valid("good", "acme.my.localhost");
+    let simulator = Simulator::start();
+    let mut server = TlsServer::start(authority.folder.path(), "good", &[]);
+    let _asked = server.pass_on(&simulator);
+    let mut home = Home::new();
+    save_at(&home, "acme", &format!("https://acme.my.localhost:{}", server.port));
+    let tls = |run: &crate::common::Run| {
+        let checks = run.json()["checks"].as_array().unwrap().clone();
+        let mut checks = checks.into_iter().filter(|check| check["name"] == "tls");
+        let found = checks.next().unwrap_or_else(|| panic!("no check of TLS: {run}"));
+        assert!(checks.next().is_none(), "{run}");
+        ["result", "message", "remedy"].map(|field| found[field].as_str().unwrap().to_owned())
+    };
+    let host = format!("acme.my.localhost:{}", server.port);
+    let [result, message, remedy] = tls(&home.orgkey(&["doctor", "--json"]).expect(8));
+    assert_eq!(result, "wrong");
+    let words = format!(
+        "{host} shows a certificate of Invented Authority, which is none of this system's roots"
+    );
+    assert_eq!(message, words);
+    assert!(remedy.contains("SSL_CERT_FILE"), "{remedy}");
+
+    let roots = authority.path("ca.pem");
+    home.set("SSL_CERT_FILE", roots.to_str().unwrap());
+    let [result, message, remedy] = tls(&home.orgkey(&["doctor", "--json"]).ok());
+    assert_eq!((result.as_str(), remedy.as_str()), ("ok", ""));
+    let roots = roots.display();
+    let words = format!(
+        "{host} shows a certificate of Invented Authority, trusted by the roots of SSL_CERT_FILE ({roots})"
+    );
+    assert_eq!(message, words);
+}
