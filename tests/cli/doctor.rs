@@ -3,12 +3,12 @@
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::common::{Home, Run, Simulator, config, set_mode, until};
+use crate::common::{Home, Run, Simulator, config, installed, program, set_mode, until};
 
 const ANA: &str = "ana@acme.example";
 
@@ -280,6 +280,47 @@ fn an_agent_that_runs_is_told_with_its_process_and_how_its_key_stands() {
 
     home.write("config.toml", "agent = \"never\"\n");
     assert!(check(&doctor(&home).ok(), "agent").1.starts_with("none is used"));
+}
+
+/// tmux of its own, ended when it is dropped.
+struct Tmux(String);
+
+impl Tmux {
+    fn run(&self, arguments: &[&str]) -> String {
+        let mut tmux = Command::new("tmux");
+        tmux.args(["-L", &self.0, "-f", "/dev/null"]).args(arguments).stdin(Stdio::null());
+        let output = tmux.env("TERM", "xterm-256color").env_remove("TMUX").output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
+
+impl Drop for Tmux {
+    fn drop(&mut self) {
+        self.run(&["kill-server"]);
+    }
+}
+
+#[test]
+fn tmux_is_asked_whether_it_lets_a_copy_through() {
+    if !installed(&["tmux"], "a copy to the clipboard through tmux") {
+        return;
+    }
+    let home = Home::new();
+    let (program, folder) = (program().display().to_string(), home.path().display().to_string());
+    let script = format!("ORGKEY_HOME='{folder}' '{program}' doctor --offline; exec cat");
+    for (set_clipboard, expected) in [
+        ("external", "tmux keeps what y copies"),
+        ("on", "takes what y copies through tmux (OSC 52) is not known"),
+    ] {
+        let tmux = Tmux(format!("orgkey-doctor-{}-{set_clipboard}", std::process::id()));
+        tmux.run(&["new-session", "-d", "-x", "200", "-y", "50", "exec cat"]);
+        tmux.run(&["set-option", "-s", "set-clipboard", set_clipboard]);
+        tmux.run(&["set-option", "-g", "allow-passthrough", "off"]);
+        tmux.run(&["respawn-pane", "-k", &script]);
+        let shown = || tmux.run(&["capture-pane", "-p"]);
+        until("what doctor says of the clipboard", || shown().contains("there is no telemetry"));
+        assert!(shown().contains(expected), "{}", shown());
+    }
 }
 
 #[test]
