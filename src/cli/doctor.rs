@@ -45,7 +45,9 @@ pub(crate) fn run(doctor: &Doctor, output: Output) -> Done {
     });
     runtime.shutdown_background();
     // Which apps there are is not known then.
-    findings.extend(inside.into_iter().filter(|one| is_configured || one.subject != Subject::Apps));
+    let of_apps = [Subject::Apps, Subject::Port];
+    findings
+        .extend(inside.into_iter().filter(|one| is_configured || !of_apps.contains(&one.subject)));
     findings.push(agent);
     let terminal = Terminal::of_now();
     findings.push(terminal_finding(&terminal));

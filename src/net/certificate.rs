@@ -66,8 +66,12 @@ impl ServerCertVerifier for Noting {
 }
 
 impl HttpClient {
-    /// What a host shows; `None` where it shows none that can be read: plain http, or no way there.
-    pub(crate) async fn certificate(&self, url: &str) -> Option<ShownCertificate> {
+    /// What a host shows, `None` where it shows none that can be read; and whether there is a way to
+    /// it. Over plain http nothing is tried.
+    pub(crate) async fn certificate(
+        &self,
+        url: &str,
+    ) -> (Option<ShownCertificate>, Result<(), TransportError>) {
         let request = Request {
             method: Method::Get,
             url: url.to_owned(),
@@ -75,10 +79,11 @@ impl HttpClient {
             form: Vec::new(),
             bearer: None,
         };
-        let (url, context) = self.admit(&request).ok()?;
-        if url.scheme() != "https" {
-            return None;
-        }
+        let (url, context) = match self.admit(&request) {
+            Ok((url, context)) if url.scheme() == "https" => (url, context),
+            Ok(_) => return (None, Ok(())),
+            Err(error) => return (None, Err(error)),
+        };
         let proxy = context.proxy.clone();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let noted = Arc::new(Mutex::new(None::<Arc<Noting>>));
@@ -93,14 +98,16 @@ impl HttpClient {
                 .with_custom_certificate_verifier(noting);
             Ok(Arc::new(builder.with_no_client_auth()))
         };
-        let trusted = match self.open(&url, context, trust).await {
-            Ok(_) => Ok(()),
-            Err(TransportError { failure: TransportFailure::Tls(problem, _), .. }) => Err(problem),
-            Err(_) => return None,
+        let way = self.open(&url, context, trust).await.map(|_| ());
+        let trusted = match &way {
+            Ok(()) => Ok(()),
+            Err(TransportError { failure: TransportFailure::Tls(problem, _), .. }) => Err(*problem),
+            Err(_) => return (None, way),
         };
-        let noting = noted.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        let issuer = noting.issuer.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        Some(ShownCertificate { issuer, proxy, trusted })
+        let noting = noted.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let issuer = noting
+            .and_then(|noting| noting.issuer.lock().unwrap_or_else(PoisonError::into_inner).take());
+        (issuer.map(|issuer| ShownCertificate { issuer, proxy, trusted }), way)
     }
 }
 

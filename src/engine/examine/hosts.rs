@@ -59,9 +59,13 @@ impl Engine {
     }
 
     async fn ask_host(&self, host: String, url: LoginUrl) -> Result<Asked, Error> {
-        let certificate = self.http()?.certificate(url.as_str()).await;
+        let (certificate, way) = self.http()?.certificate(url.as_str()).await;
         let begun = Instant::now();
-        let answer = self.ask(rest::versions_request_at(&url)).await?;
+        let answer = match way {
+            Ok(()) => self.ask(rest::versions_request_at(&url)).await?,
+            // A second try would wait as long for the same.
+            Err(error) => Err(Fault::from(&error)),
+        };
         let answer = answer.map(|response| (response, begun.elapsed().as_millis()));
         Ok(Asked { host, answer, certificate })
     }
