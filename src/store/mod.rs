@@ -56,9 +56,8 @@ pub(crate) const WRITE_LOCK_BYTE: u64 = 120;
 /// How long a statement waits for another process's write lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Pages of the log from which on a hand-out moves them into the file: whoever opens the store next
-/// reads through all of the log.
-const HAND_OUT_LOG: u32 = 16;
+/// Length of the log, in bytes, from which on a hand-out empties it: 16 pages with their heads.
+const HAND_OUT_LOG: u64 = 16 * (4096 + 24);
 
 /// What a commit survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -237,7 +236,7 @@ impl Store {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
         if durability == Durability::HandOuts {
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-            connection.pragma_update(None, "wal_autocheckpoint", HAND_OUT_LOG)?;
+            connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         }
         let id = schema::migrate(&mut connection, host_mark)?;
         if durability == Durability::HandOuts {
@@ -307,6 +306,21 @@ impl Store {
     pub(crate) fn truncate_log(&self) -> Result<(), Error> {
         self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         Ok(())
+    }
+
+    /// Empties the log where it has grown. Whoever opens the store next reads through all of it, and
+    /// does not know how much of it is in the file already, if nobody else has it open: so a log
+    /// that is merely moved into the file grows on. Nobody is waited for, and what can't be done
+    /// is left to the next one.
+    fn shorten_log(&self) {
+        let mut log = self.place.path.clone().into_os_string();
+        log.push("-wal");
+        if std::fs::metadata(log).is_ok_and(|log| log.len() >= HAND_OUT_LOG)
+            && self.connection.busy_timeout(Duration::ZERO).is_ok()
+        {
+            let _ = self.truncate_log();
+            let _ = self.connection.busy_timeout(BUSY_TIMEOUT);
+        }
     }
 
     /// Runs `work` in one transaction that takes the write lock at once.

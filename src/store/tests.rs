@@ -385,6 +385,32 @@ fn a_row_that_lies_elsewhere_by_now_is_found_by_its_id() {
 }
 
 #[test]
+fn the_log_stays_short_where_hand_outs_alone_are_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(&folder);
+    signed_in(&mut store);
+    let row = hand_out_row(&store);
+    drop(store);
+    let (path, log) = (folder.path().join("orgkey.db"), folder.path().join("orgkey.db-wal"));
+    let mut longest = 0;
+    for number in 0..100 {
+        let mut alone = Store::open(&path, Durability::HandOuts, || "host".into()).unwrap();
+        let at = UnixMillis(60_000 * (number / 3));
+        let hand_out = HandOut { at, who: "{}".into(), generation: Generation(1) };
+        assert!(alone.count_hand_out(&row, &hand_out).unwrap());
+        drop(alone);
+        longest = longest.max(std::fs::metadata(&log).unwrap().len());
+    }
+    // One hand-out more than the length at which it is emptied.
+    assert!((1..2 * HAND_OUT_LOG).contains(&longest), "{longest} bytes");
+    let counted: i64 = open(&folder)
+        .connection
+        .query_row("SELECT sum(count) FROM hand_out", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(counted, 1, "all but the last minute's are in the chain");
+}
+
+#[test]
 fn a_connection_for_hand_outs_takes_those_of_all_credentials_into_the_chain() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = open(&folder);
