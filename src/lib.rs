@@ -43,6 +43,8 @@
 //! - what a `slow_down`, a 503 or a half answer leads to: `domain::fault::classify`, then
 //!   `engine::refresh` for what may have been spent
 //! - which copy of a store may refresh: `engine::copies`; what is restored, and how: `store::restore`
+//! - an account that signs in before it is saved, and what it brings: `engine::discover`,
+//!   `engine::found`
 //! - which requests exist: `oauth`; what they look like on the wire: its tests
 //! - the words of the command line: `cli::args`; its JSON: `cli::output`
 //! - a key of the dashboard: `tui::keymap`; what it does: `tui::model`

@@ -92,5 +92,11 @@ pub(crate) fn is_for_agent(operation: &Operation) -> bool {
             | Operation::Rotate(_)
             | Operation::RotateKey(_)
             | Operation::RemoveRecipient(_)
+            | Operation::BeginDiscovery(_)
+            | Operation::CompleteDiscovery(_)
+            | Operation::ShowDiscovery(_)
+            | Operation::AwaitDiscovery(_)
+            | Operation::ConfirmDiscovery(_)
+            | Operation::DeclineDiscovery(_)
     )
 }

@@ -9,13 +9,14 @@ mod report;
 mod revoke;
 mod rotate;
 mod round;
+mod setup;
 mod simulate;
 mod status;
 mod token;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::domain::app::{Flow, Rotation};
+use crate::domain::app::Rotation;
 use crate::domain::name::{Address, Environment, Target};
 use crate::domain::time::parse_span;
 
@@ -27,6 +28,7 @@ pub(crate) use report::{Format, Report};
 pub(crate) use revoke::{Hold, Release, Revoke};
 pub(crate) use rotate::Rotate;
 pub(crate) use round::{Round, RoundNext, RoundSkip, RoundStart};
+pub(crate) use setup::{Finish, Setup};
 pub(crate) use simulate::Simulate;
 pub(crate) use status::{Status, StatusFormat};
 pub(crate) use token::Token;
@@ -64,6 +66,10 @@ pub(crate) enum Command {
     /// Save the Org ID and User ID of an org under a name
     Save(Save),
     /// Set up OAuth tokens by signing in with the saved account in any browser
+    ///
+    /// With --discover nothing has to be saved before: sign in first, see the Org ID and the User ID
+    /// that Salesforce answers, and a y saves them. Without a y nothing is saved, and the new token is
+    /// revoked.
     Setup(Setup),
     /// Test access with one real call
     Test(Many),
@@ -260,41 +266,6 @@ pub(crate) struct AccountFlags {
     pub(crate) reason: Option<String>,
 }
 
-/// What completes a pending sign-in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Finish {
-    /// The address on standard input.
-    Address,
-    /// The approval of a device flow.
-    Approval,
-}
-
-/// `orgkey setup`
-#[derive(Debug, Args)]
-pub(crate) struct Setup {
-    /// Which credential
-    #[command(flatten)]
-    pub(crate) named: Named,
-    /// How to sign in: 'paste'; 'loopback', where the answer comes back by itself; or 'device', where the app allows it
-    #[arg(long, value_parser = flow)]
-    pub(crate) flow: Option<Flow>,
-    /// Print the address to open, alone on standard output, and keep the sign-in pending
-    #[arg(long, conflicts_with = "finish")]
-    pub(crate) start: bool,
-    /// Complete a pending sign-in: '-' reads the address that the browser ended at from standard input; without it, wait for the approval of a device flow
-    #[arg(long, value_name = "-", value_parser = finish, num_args = 0..=1, default_missing_value = "")]
-    pub(crate) finish: Option<Finish>,
-    /// How long the token that is replaced works on at most, e.g. 30m; 0s revokes it at once
-    #[arg(long, value_name = "SPAN", value_parser = parse_span, conflicts_with_all = ["finish", "cancel"])]
-    pub(crate) drain: Option<std::time::Duration>,
-    /// Give up the pending sign-in
-    #[arg(long, conflicts_with_all = ["start", "finish"])]
-    pub(crate) cancel: bool,
-    /// Why, for the audit
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) reason: Option<String>,
-}
-
 /// `orgkey reset`
 #[derive(Debug, Args)]
 pub(crate) struct Reset {
@@ -474,27 +445,6 @@ fn address(text: &str) -> Result<Address, String> {
 
 fn environment(text: &str) -> Result<Environment, String> {
     Environment::parse(text).ok_or_else(|| "write production or sandbox".to_owned())
-}
-
-fn flow(text: &str) -> Result<Flow, String> {
-    Flow::parse(text)
-        .filter(|flow| matches!(flow, Flow::Paste | Flow::Loopback | Flow::Device))
-        .ok_or_else(|| "this version sets up tokens by paste, loopback or device".to_owned())
-}
-
-/// A secret is never an argument: other users of the host can read those.
-fn finish(text: &str) -> Result<Finish, String> {
-    let pipe = "printf %s 'ADDRESS' | orgkey setup NAME --finish -";
-    let found = match text {
-        "" => Some(Finish::Approval),
-        "-" => Some(Finish::Address),
-        _ => None,
-    };
-    found.ok_or_else(|| {
-        format!(
-            "the address comes from standard input, since arguments can be read by others: {pipe}"
-        )
-    })
 }
 
 /// A span that is not zero.

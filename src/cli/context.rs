@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use secrecy::SecretString;
+
 use crate::agent::route::{Route, Which};
 use crate::engine::operation::CreateKey;
 use crate::engine::outcome::{FailureDetail, KeyProtection};
@@ -128,9 +130,24 @@ pub(crate) async fn choose_passphrase() -> Result<Sensitive, Ended> {
     }
 }
 
+/// A question that waits on the terminal. Whoever asks another one meanwhile gets its answer here:
+/// two readers of one terminal would take each other's keys.
+pub(crate) type Asked = tokio::task::JoinHandle<Result<SecretString, PromptError>>;
+
 /// Asks on the terminal without echo, beside the event loop.
 pub(crate) async fn hidden(prompt: &'static str) -> Result<Sensitive, Ended> {
-    let answer = tokio::task::spawn_blocking(move || terminal::prompt_hidden(prompt)).await;
+    answered(begin_hidden(prompt).await)
+}
+
+/// The same without waiting for the answer.
+pub(crate) fn begin_hidden(prompt: &'static str) -> Asked {
+    tokio::task::spawn_blocking(move || terminal::prompt_hidden(prompt))
+}
+
+/// What came of a question.
+pub(crate) fn answered(
+    answer: Result<Result<SecretString, PromptError>, tokio::task::JoinError>,
+) -> Result<Sensitive, Ended> {
     match answer {
         Ok(Ok(secret)) => Ok(Sensitive(secret)),
         Ok(Err(error)) => Err(refused(&error)),

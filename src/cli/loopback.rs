@@ -1,14 +1,14 @@
 //! `setup --flow loopback`: the answer comes back by itself, or is pasted; the first of both wins.
 
 use crate::domain::loopback::{LoopbackRedirect, SshSession};
-use crate::engine::outcome::{AuthorizationStarted, Progress};
-use crate::engine::{Event, Failure, Operation, Outcome, Selection, exit};
+use crate::engine::outcome::Progress;
+use crate::engine::{Event, Failure, Operation, Outcome, exit};
 use crate::platform::ssh;
 use crate::platform::terminal::FormerModes;
 
-use super::context::{Context, hidden};
+use super::context::{Asked, Context, answered, begin_hidden};
 use super::output::{Done, Ended};
-use super::setup::{Answered, Asked, finish, is_about_the_paste, report_outcome, who_signs_in};
+use super::setup::{Answer, Occasion, Talk, is_about_the_paste};
 use super::usage_failure;
 
 /// Whether a listener would outlive this command: only an agent's does.
@@ -24,9 +24,8 @@ pub(super) async fn refuse_without_agent(context: &Context) -> Done {
 }
 
 /// Leaves the waiting to the agent.
-pub(super) async fn leave_listening(started: &AuthorizationStarted, context: &Context) -> Done {
-    let selection = Selection::exactly(&started.address);
-    let mut events = context.route.submit(Operation::AwaitRedirect(selection));
+pub(super) async fn leave_listening(waiting: Operation, context: &Context) -> Done {
+    let mut events = context.route.submit(waiting);
     while let Some(event) = events.recv().await {
         match event {
             Event::Progress(Progress::Listening) => break,
@@ -42,8 +41,8 @@ pub(super) async fn leave_listening(started: &AuthorizationStarted, context: &Co
 }
 
 /// The ways through: the forward, the short link.
-pub(super) fn introduce(started: &AuthorizationStarted, context: &Context) {
-    let Some(redirect) = LoopbackRedirect::parse(&started.redirect_uri) else { return };
+pub(super) fn introduce(redirect_uri: &str, context: &Context) {
+    let Some(redirect) = LoopbackRedirect::parse(redirect_uri) else { return };
     for line in way_in_words(&redirect, &ssh::session()) {
         context.output.say(&line);
     }
@@ -65,25 +64,23 @@ fn way_in_words(redirect: &LoopbackRedirect, session: &SshSession) -> Vec<String
     ]
 }
 
-/// Shows the URL and the way back, and waits for the redirect and for a paste.
+/// Shows the URL and the way back, and waits for the redirect and for a paste. Where the redirect
+/// comes, the question for the paste still waits: the next line that is typed is its answer.
 pub(super) async fn converse(
-    started: &AuthorizationStarted,
-    asked: Asked,
-    reason: Option<String>,
+    talk: &Talk<'_>,
     context: &Context,
-) -> Result<Answered, Ended> {
-    context.output.say(&who_signs_in(started));
+) -> Result<(Answer<Outcome>, Option<Asked>), Ended> {
+    context.output.say(&talk.intro);
     context.output.say("");
-    context.output.text(&started.url)?;
+    context.output.text(talk.url)?;
     context.output.say("");
-    introduce(started, context);
+    introduce(talk.redirect_uri, context);
     let modes = FormerModes::of_now();
-    let waiting = wait(started, context);
+    let waiting = wait(talk, context);
     tokio::pin!(waiting);
     let mut listens = true;
     loop {
-        let pasted = hidden(prompt(asked));
-        tokio::pin!(pasted);
+        let mut asked = begin_hidden(prompt(talk.occasion));
         let pasted = loop {
             tokio::select! {
                 biased;
@@ -97,55 +94,50 @@ pub(super) async fn converse(
                     ended => {
                         modes.give_back();
                         context.output.say("");
-                        return report_outcome(ended?, context).map(|()| Answered::Completed);
+                        return Ok((Answer::Completed(ended?), Some(asked)));
                     }
                 },
-                pasted = &mut pasted => break pasted,
+                pasted = &mut asked => break answered(pasted),
             }
         };
         let pasted = match pasted {
             Ok(pasted) => pasted,
             Err(ended) => {
-                let address = &started.address;
-                context
-                    .output
-                    .say(&format!("the sign-in stays pending: orgkey setup {address} --finish -"));
+                context.output.say(&format!("the sign-in stays pending: {}", talk.later));
                 return Err(ended);
             }
         };
-        if let Some(answered) = asked.word(&pasted) {
-            return Ok(answered);
+        if let Some(answer) = talk.occasion.word(&pasted) {
+            return Ok((answer, None));
         }
-        let selection = Selection::exactly(&started.address);
-        match finish(selection, pasted, reason.clone(), context).await {
+        match context.ask((talk.complete)(pasted)).await {
             Err(Ended::Failure(failure)) if is_about_the_paste(&failure) => {
                 context.output.failure(&failure);
             }
             // The redirect was faster.
             Err(Ended::Failure(failure)) if listens && failure.code == "nothing_pending" => {
-                return report_outcome(waiting.await?, context).map(|()| Answered::Completed);
+                return Ok((Answer::Completed(waiting.await?), None));
             }
-            done => return done.map(|()| Answered::Completed),
+            done => return Ok((Answer::Completed(done?), None)),
         }
     }
 }
 
-fn prompt(asked: Asked) -> &'static str {
-    match asked {
-        Asked::Alone => "Waiting. Or paste it here (it is not shown), then Enter: ",
-        Asked::InRound => {
+fn prompt(occasion: Occasion) -> &'static str {
+    match occasion {
+        Occasion::Alone => "Waiting. Or paste it here (it is not shown), then Enter: ",
+        Occasion::Round => {
             "Waiting. Or paste it here (it is not shown); s passes over, q leaves; then Enter: "
         }
     }
 }
 
-async fn wait(started: &AuthorizationStarted, context: &Context) -> Result<Outcome, Failure> {
-    let selection = Selection::exactly(&started.address);
-    let mut events = context.route.submit(Operation::AwaitRedirect(selection));
+async fn wait(talk: &Talk<'_>, context: &Context) -> Result<Outcome, Failure> {
+    let mut events = context.route.submit(talk.waiting.clone());
     while let Some(event) = events.recv().await {
         match event {
             Event::Progress(Progress::Listening) => {
-                context.output.say(&format!("Listening for {}", started.redirect_uri));
+                context.output.say(&format!("Listening for {}", talk.redirect_uri));
             }
             Event::Progress(Progress::TunnelSeen) => {
                 context.output.say("\r\n+ the tunnel works");

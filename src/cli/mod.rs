@@ -13,6 +13,7 @@ mod context;
 mod dashboard;
 mod demo;
 mod device;
+mod discover;
 mod doctor;
 mod edit;
 mod hold;
@@ -149,6 +150,7 @@ fn dispatch(arguments: Arguments, output: Output) -> Done {
 async fn perform(command: Command, context: &Context) -> Done {
     match command {
         Command::Save(save) => edit::save(save, context).await,
+        Command::Setup(setup) if setup.discover => discover::run(setup, context).await,
         Command::Setup(setup) => setup::run(setup, context).await,
         Command::Test(test) => test::run(test, context).await,
         Command::Rotate(rotate) => rotate::run(rotate, context).await,

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::domain::credential::State;
 use crate::domain::name::Address;
 use crate::domain::packed::Row;
+use crate::domain::time::UnixMillis;
 use crate::engine::operation::RevokeRequest;
 use crate::engine::outcome::{OwedReport, Proof, Revocation, RevokeReceipt};
 use crate::engine::{Failure, Operation, Outcome, Selection, exit, now};
@@ -199,13 +200,7 @@ async fn pay_owed(context: &Context) -> Done {
         context.output.object(&json!({ "schema": 1, "owed": owed }))?;
     } else {
         for one in &owed {
-            context.output.text(&format!(
-                "{}: owed since {}, tried {} times: {}",
-                one.address,
-                one.since.rfc3339(),
-                one.attempts,
-                one.last_error
-            ))?;
+            context.output.text(&owed_line(one))?;
         }
         if owed.is_empty() {
             context.output.say("no revocation is owed now");
@@ -214,10 +209,29 @@ async fn pay_owed(context: &Context) -> Done {
     if owed.is_empty() { Ok(()) } else { Err(Ended::Code(exit::UNREACHABLE)) }
 }
 
+fn owed_line(owed: &OwedReport) -> String {
+    let address = &owed.address;
+    match owed.waits_until {
+        Some(end) => format!(
+            "{address}: waits for a yes until {}: orgkey setup {address} --discover",
+            end.rfc3339()
+        ),
+        None => format!(
+            "{address}: owed since {}, tried {} times: {}",
+            owed.since.rfc3339(),
+            owed.attempts,
+            owed.last_error
+        ),
+    }
+}
+
 fn owed_json(owed: &OwedReport) -> Value {
     json!({
         "name": owed.address.name, "environment": owed.address.environment,
-        "org_id": owed.org_id, "user_id": owed.user_id, "host": owed.host,
-        "since": owed.since.rfc3339(), "attempts": owed.attempts, "last_error": owed.last_error,
+        "org_id": owed.account.as_ref().map(|account| &account.org_id),
+        "user_id": owed.account.as_ref().map(|account| &account.user_id),
+        "host": owed.host, "since": owed.since.rfc3339(),
+        "waits_until": owed.waits_until.map(UnixMillis::rfc3339),
+        "attempts": owed.attempts, "last_error": owed.last_error,
     })
 }

@@ -15,7 +15,7 @@ use super::args::Rotate;
 use super::context::Context;
 use super::many::{self, Chosen, Names};
 use super::output::{Done, Ended};
-use super::setup::{self, Asked};
+use super::setup::{self, Occasion};
 use super::test::{AT_ONCE, end_of_many, is_of_the_store};
 use super::unexpected;
 use super::words::rotation_line;
@@ -119,7 +119,7 @@ async fn one(selection: Selection, rotate: &Rotate, context: &Context) -> Done {
     context.output.say(&format!("{}: {}", report.address, report.message));
     if terminal::stdin_is_terminal() {
         let reason = rotate.reason.clone();
-        return setup::converse(&started, Asked::Alone, reason, context).await.map(|_| ());
+        return setup::converse(&started, Occasion::Alone, reason, context).await.map(|_| ());
     }
     setup::print_start(&started, context)?;
     Err(Ended::Code(exit::NEEDS_SETUP))

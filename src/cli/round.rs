@@ -16,7 +16,7 @@ use super::context::{Context, visible};
 use super::many::{self, Chosen, Names};
 use super::output::{Done, Ended};
 use super::rotate::rotate_all;
-use super::setup::{self, Answered, Asked};
+use super::setup::{self, Answer, Occasion};
 use super::words::{rotation_line, round_card};
 use super::{unexpected, usage_failure};
 
@@ -151,9 +151,9 @@ async fn go_on(next: &RoundNext, context: &Context) -> Done {
         let Some(item) = item.cloned() else { break };
         context.output.say(&format!("\n{}", heading(&round, &item)));
         let wish = match sign_in(&round, &item, next, context).await {
-            Ok(Answered::Completed) => None,
-            Ok(Answered::Skip) => Some(Wish::Skip),
-            Ok(Answered::Leave) => Some(Wish::Leave),
+            Ok(Answer::Completed(())) => None,
+            Ok(Answer::Skip) => Some(Wish::Skip),
+            Ok(Answer::Leave) => Some(Wish::Leave),
             Err(Ended::Code(exit::NEEDS_SETUP | exit::UNREACHABLE | exit::INVALID)) => {
                 Some(what_now().await?)
             }
@@ -218,7 +218,7 @@ async fn sign_in(
     item: &RoundItem,
     next: &RoundNext,
     context: &Context,
-) -> Result<Answered, Ended> {
+) -> Result<Answer<()>, Ended> {
     let selection = Selection::exactly(&item.address);
     let flow = match next.flow {
         Some(flow) => flow,
@@ -234,7 +234,7 @@ async fn sign_in(
     let Outcome::AuthorizationStarted(started) = context.ask(operation).await? else {
         return Err(unexpected());
     };
-    setup::go_on(&started, Asked::InRound, reason_of(round), context).await
+    setup::go_on(&started, Occasion::Round, reason_of(round), context).await
 }
 
 /// Each sign-in of a round has its reason.

@@ -11,7 +11,7 @@ use crate::engine::{Failure, Operation, Outcome, Selection, exit, now};
 use crate::platform::terminal;
 
 use super::args::{Finish, Setup};
-use super::context::{Context, hidden, read_stdin};
+use super::context::{Context, answered, hidden, read_stdin};
 use super::output::{Done, Ended, credential_json};
 use super::read::{selection, show_credential};
 use super::words::{draining_in_words, revocation_in_words};
@@ -19,7 +19,7 @@ use super::{device, loopback};
 use super::{unexpected, usage_failure};
 
 /// Longest redirect URL that is read, in bytes.
-const PASTE_LIMIT: u64 = 8 * 1024;
+pub(super) const PASTE_LIMIT: u64 = 8 * 1024;
 
 /// Sets up tokens.
 pub(crate) async fn run(setup: Setup, context: &Context) -> Done {
@@ -75,44 +75,43 @@ pub(crate) async fn run(setup: Setup, context: &Context) -> Done {
     if setup.start {
         return show_started(&started, context).await;
     }
-    go_on(&started, Asked::Alone, setup.reason, context).await.map(|_| ())
+    go_on(&started, Occasion::Alone, setup.reason, context).await.map(|_| ())
 }
 
-/// Who asks for a sign-in.
+/// What a sign-in is part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum Occasion {
     /// A command about this one alone.
     Alone,
     /// A round: a word in place of the address passes it over, or leaves the round.
-    InRound,
+    Round,
 }
 
-/// What the person did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answered {
+/// What the person did where an address was asked for.
+pub(super) enum Answer<T> {
     /// Signed in.
-    Completed,
+    Completed(T),
     /// Passed it over.
     Skip,
     /// Left the round.
     Leave,
 }
 
-impl Asked {
+impl Occasion {
     /// What a person typed in place of the address.
-    pub(super) fn word(self, typed: &Sensitive) -> Option<Answered> {
+    pub(super) fn word<T>(self, typed: &Sensitive) -> Option<Answer<T>> {
         let is = |word: &str| *typed == Sensitive::new(word.to_owned());
         match self {
-            Self::InRound if is("s") => Some(Answered::Skip),
-            Self::InRound if is("q") => Some(Answered::Leave),
-            Self::Alone | Self::InRound => None,
+            Self::Round if is("s") => Some(Answer::Skip),
+            Self::Round if is("q") => Some(Answer::Leave),
+            Self::Alone | Self::Round => None,
         }
     }
 
     fn prompt(self) -> &'static str {
         match self {
             Self::Alone => "Paste it here (it is not shown), then Enter: ",
-            Self::InRound => {
+            Self::Round => {
                 "Paste it here (it is not shown); or s to pass over, q to leave; then Enter: "
             }
         }
@@ -125,7 +124,8 @@ pub(super) async fn show_started(started: &AuthorizationStarted, context: &Conte
         return device::print_start(started, device, context);
     }
     if started.flow == Flow::Loopback {
-        loopback::leave_listening(started, context).await?;
+        let waiting = Operation::AwaitRedirect(Selection::exactly(&started.address));
+        loopback::leave_listening(waiting, context).await?;
     }
     print_start(started, context)
 }
@@ -133,18 +133,15 @@ pub(super) async fn show_started(started: &AuthorizationStarted, context: &Conte
 /// Shows what was begun, and goes on to its end.
 pub(super) async fn go_on(
     started: &AuthorizationStarted,
-    asked: Asked,
+    occasion: Occasion,
     reason: Option<String>,
     context: &Context,
-) -> Result<Answered, Ended> {
+) -> Result<Answer<()>, Ended> {
     if let Some(device) = &started.device {
         device::converse(started, device, reason, context).await?;
-        return Ok(Answered::Completed);
+        return Ok(Answer::Completed(()));
     }
-    match started.flow {
-        Flow::Loopback => loopback::converse(started, asked, reason, context).await,
-        _ => converse(started, asked, reason, context).await,
-    }
+    converse(started, occasion, reason, context).await
 }
 
 /// Paste, but for an app of the device flow alone.
@@ -175,12 +172,12 @@ pub(crate) fn print_start(started: &AuthorizationStarted, context: &Context) -> 
     context.output.say(&who_signs_in(started));
     context.output.text(&started.url)?;
     if started.flow == Flow::Loopback {
-        loopback::introduce(started, context);
+        loopback::introduce(&started.redirect_uri, context);
         context
             .output
             .say("The agent listens for the answer, 15 minutes. Where it does not come back:");
     }
-    context.output.say(&where_it_ends(started));
+    context.output.say(&where_it_ends(&started.redirect_uri));
     context.output.say(&format!(
         "then give that address to: orgkey setup {} --finish -   ({} left)",
         started.address,
@@ -189,39 +186,91 @@ pub(crate) fn print_start(started: &AuthorizationStarted, context: &Context) -> 
     Ok(())
 }
 
-/// Shows the URL, takes the paste, and asks again after a paste that was not right.
+/// A sign-in that a person is led through on the terminal, whatever it is for.
+pub(super) struct Talk<'a> {
+    /// Who signs in.
+    pub(super) intro: String,
+    /// What to open.
+    pub(super) url: &'a str,
+    /// Where the browser ends.
+    pub(super) redirect_uri: &'a str,
+    /// The command that completes it later.
+    pub(super) later: String,
+    /// Waits for the redirect.
+    pub(super) waiting: Operation,
+    /// Completes it with what was pasted.
+    pub(super) complete: &'a dyn Fn(Sensitive) -> Operation,
+    /// What it is part of.
+    pub(super) occasion: Occasion,
+}
+
+/// Leads a person through the set-up of a credential, and tells how it ended.
 pub(crate) async fn converse(
     started: &AuthorizationStarted,
-    asked: Asked,
+    occasion: Occasion,
     reason: Option<String>,
     context: &Context,
-) -> Result<Answered, Ended> {
-    context.output.say(&who_signs_in(started));
+) -> Result<Answer<()>, Ended> {
+    let selection = Selection::exactly(&started.address);
+    let complete = |pasted| {
+        let request = CompleteSetup { selection: selection.clone(), pasted };
+        Operation::CompleteSetup(request).because(reason.clone())
+    };
+    let talk = Talk {
+        intro: who_signs_in(started),
+        url: &started.url,
+        redirect_uri: &started.redirect_uri,
+        later: format!("orgkey setup {} --finish -", started.address),
+        waiting: Operation::AwaitRedirect(selection.clone()),
+        complete: &complete,
+        occasion,
+    };
+    let (answer, asked) = match started.flow {
+        Flow::Loopback => loopback::converse(&talk, context).await?,
+        _ => (take_paste(&talk, context).await?, None),
+    };
+    let outcome = match answer {
+        Answer::Completed(outcome) => outcome,
+        Answer::Skip => return Ok(Answer::Skip),
+        Answer::Leave => return Ok(Answer::Leave),
+    };
+    let told = report_outcome(outcome, context);
+    // The question for the paste still waits for a line, which must not be taken for another's.
+    if let Some(asked) = asked.filter(|_| occasion == Occasion::Round) {
+        context.output.say("Enter goes on with the next, q leaves the round: ");
+        if let Some(answer) = occasion.word(&answered(asked.await)?) {
+            return told.map(|()| answer);
+        }
+    }
+    told.map(Answer::Completed)
+}
+
+/// Shows the URL, takes the paste, and asks again after a paste that was not right.
+pub(super) async fn take_paste(
+    talk: &Talk<'_>,
+    context: &Context,
+) -> Result<Answer<Outcome>, Ended> {
+    context.output.say(&talk.intro);
     context.output.say("");
-    context.output.text(&started.url)?;
+    context.output.text(talk.url)?;
     context.output.say("");
-    context.output.say(&where_it_ends(started));
+    context.output.say(&where_it_ends(talk.redirect_uri));
     loop {
-        let pasted = hidden(asked.prompt()).await;
-        let pasted = match pasted {
+        let pasted = match hidden(talk.occasion.prompt()).await {
             Ok(pasted) => pasted,
             Err(ended) => {
-                context.output.say(&format!(
-                    "the sign-in stays pending: orgkey setup {} --finish -",
-                    started.address
-                ));
+                context.output.say(&format!("the sign-in stays pending: {}", talk.later));
                 return Err(ended);
             }
         };
-        if let Some(answered) = asked.word(&pasted) {
-            return Ok(answered);
+        if let Some(answer) = talk.occasion.word(&pasted) {
+            return Ok(answer);
         }
-        let selection = Selection::exactly(&started.address);
-        match finish(selection, pasted, reason.clone(), context).await {
+        match context.ask((talk.complete)(pasted)).await {
             Err(Ended::Failure(failure)) if is_about_the_paste(&failure) => {
                 context.output.failure(&failure);
             }
-            done => return done.map(|()| Answered::Completed),
+            done => return done.map(Answer::Completed),
         }
     }
 }
@@ -245,15 +294,14 @@ pub(super) fn is_about_the_paste(failure: &Failure) -> bool {
 }
 
 /// What the person sees at the end, which may look like a failure and is none.
-fn where_it_ends(started: &AuthorizationStarted) -> String {
-    let loads = if started.redirect_uri.starts_with("http://localhost") {
+pub(super) fn where_it_ends(redirect_uri: &str) -> String {
+    let loads = if redirect_uri.starts_with("http://localhost") {
         "; that page does not load, which is as it should be"
     } else {
         ""
     };
     format!(
-        "The browser ends at {} with code= behind it{loads}. Copy the whole address.",
-        started.redirect_uri
+        "The browser ends at {redirect_uri} with code= behind it{loads}. Copy the whole address."
     )
 }
 
@@ -268,7 +316,7 @@ pub(super) fn who_signs_in(started: &AuthorizationStarted) -> String {
     )
 }
 
-pub(super) async fn finish(
+async fn finish(
     selection: Selection,
     pasted: Sensitive,
     reason: Option<String>,

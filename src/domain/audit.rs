@@ -25,6 +25,8 @@ pub(crate) enum AuditEvent {
     SetupStarted,
     /// A set-up was given up.
     SetupAbandoned,
+    /// An account signed in for a credential that is not saved; its token waits for a yes.
+    AccountDiscovered,
     /// A token was received for the saved account.
     SignedIn,
     /// Another account signed in; nothing was stored.
@@ -113,6 +115,7 @@ impl AuditEvent {
             Self::CredentialDeleted => "credential_deleted",
             Self::SetupStarted => "setup_started",
             Self::SetupAbandoned => "setup_abandoned",
+            Self::AccountDiscovered => "account_discovered",
             Self::SignedIn => "signed_in",
             Self::WrongAccount => "wrong_account",
             Self::TokenPromoted => "token_promoted",

@@ -50,6 +50,18 @@ impl Engine {
         }
     }
 
+    /// Refuses to sign in for a credential that is not saved yet, where another copy of the store goes
+    /// on.
+    pub(super) async fn refuse_moved(&self, address: &Address) -> Result<(), Error> {
+        match self.look_for_copy(None).await?.moved {
+            Some(moved) => {
+                let address = address.clone();
+                Err(Error::Refused(Refusal::StoreMoved { address, moved }))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// How the store stands to its copies; a sign that the host shows opens the question.
     pub(super) async fn copy_standing(&self) -> Result<CopyStanding, Error> {
         let here = platform::who::host_mark();
@@ -105,25 +117,14 @@ impl Engine {
     ) -> Result<(), Error> {
         let file = self.spent_file();
         let begin = move |store: &mut Store| -> Result<_, store::Error> {
-            if intent.operation == IntentOperation::SignIn {
-                store.begin_exchange(credential, &intent)?;
-                return Ok(Some(Ok(())));
+            match intent.operation {
+                IntentOperation::SignIn => store.begin_exchange(credential, &intent)?,
+                IntentOperation::Discovery => store.send_discovery(credential)?,
+                IntentOperation::Refresh => {
+                    return begin_refresh(store, credential, &intent, &file);
+                }
             }
-            let Some(refreshes) = store.begin_refresh(credential, &intent)? else {
-                return Ok(None);
-            };
-            let spent = SpentRecord {
-                credential,
-                refreshes,
-                generation: intent.generation,
-                tag: intent.spent_tag,
-                spending: Spending::Sent,
-            };
-            let noted = note(&file, &spent);
-            if noted.is_err() {
-                store.take_intent_back(credential, &intent)?;
-            }
-            Ok(Some(noted))
+            Ok(Some(Ok(())))
         };
         let Some(noted) = self.store.call(begin).await? else {
             // It was moved after the last look at it.
@@ -265,6 +266,30 @@ fn newer_in_journal(store: &Store, file: &AppendFile) -> Result<Vec<NewerRecord>
 }
 
 /// Appends a record, and makes the journal smaller once in a while.
+/// Commits the intent of a refresh and notes it in the journal; `None` where the store was moved.
+fn begin_refresh(
+    store: &mut Store,
+    credential: RecordId,
+    intent: &IntentRow,
+    file: &AppendFile,
+) -> Result<Option<Result<(), platform::files::FileError>>, store::Error> {
+    let Some(refreshes) = store.begin_refresh(credential, intent)? else {
+        return Ok(None);
+    };
+    let spent = SpentRecord {
+        credential,
+        refreshes,
+        generation: intent.generation,
+        tag: intent.spent_tag,
+        spending: Spending::Sent,
+    };
+    let noted = note(file, &spent);
+    if noted.is_err() {
+        store.take_intent_back(credential, intent)?;
+    }
+    Ok(Some(noted))
+}
+
 fn note(file: &AppendFile, record: &SpentRecord) -> Result<(), platform::files::FileError> {
     file.append(&record.encode())?;
     if SpentJournal::is_large(file.len()) {

@@ -136,6 +136,8 @@ pub(crate) enum Error {
         address: Address,
         /// What happened.
         message: String,
+        /// Whether it was to tell the IDs of a credential.
+        discovers: bool,
     },
     /// The answer to a grant is safe in the inbox, but the store could not take it over.
     AnswerKept(store::Error),
@@ -268,20 +270,8 @@ impl Error {
     pub(crate) fn code(&self) -> &str {
         match self {
             Self::NotFound(_) | Self::NoSuchApp(_) => "not_found",
-            Self::Refused(Refusal::Ambiguous(_)) => "ambiguous",
-            Self::Refused(Refusal::Environment { .. }) => "environment_guard",
-            Self::Refused(Refusal::Held { .. }) => "held",
-            Self::Refused(Refusal::AppInUse { .. }) => "app_in_use",
-            Self::Refused(Refusal::ForeignRefresh { .. }) | Self::WrongAccount(_) => {
-                "wrong_account"
-            }
-            Self::Refused(Refusal::StoreCopied { .. }) => "store_copied",
-            Self::Refused(Refusal::StoreMoved { .. }) => "moved_elsewhere",
-            Self::Refused(Refusal::LastRecipient) => "last_recipient",
-            Self::Refused(Refusal::OwnRecipient(_)) => "own_recipient",
-            Self::Refused(Refusal::RoundOpen { .. }) => "round_open",
-            Self::Refused(Refusal::NoRound) => "no_round",
-            Self::Refused(Refusal::NotInRound(_)) => "not_in_round",
+            Self::Refused(refusal) => refusal.code(),
+            Self::WrongAccount(_) => "wrong_account",
             Self::Invalid(_) => "invalid_input",
             Self::Key(KeyProtection::Missing) => "key_missing",
             Self::Key(KeyProtection::Passphrase | KeyProtection::Bare) => "locked",
@@ -295,7 +285,9 @@ impl Error {
             Self::Salesforce(fault) => fault.code(),
             Self::Setup(SetupNeed::NoToken(_)) => "no_token",
             Self::Setup(SetupNeed::Refused { .. }) => "needs_setup",
-            Self::Setup(SetupNeed::NothingPending(_)) => "nothing_pending",
+            Self::Setup(SetupNeed::NothingPending(_) | SetupNeed::NothingToDiscover(_)) => {
+                "nothing_pending"
+            }
             Self::Setup(SetupNeed::StillPending(_)) => "still_pending",
             Self::Uncertain { .. } | Self::SignInLost { .. } => "uncertain",
             Self::AnswerKept(_) => "answer_kept",
@@ -330,12 +322,15 @@ impl Error {
             Self::Setup(SetupNeed::NothingPending(address)) => {
                 format!("{address} has no pending set-up")
             }
+            Self::Setup(SetupNeed::NothingToDiscover(name)) => {
+                format!("{name} has no pending sign-in that tells its IDs")
+            }
             Self::Setup(SetupNeed::StillPending(address)) => {
                 format!(
                     "{address}: the sign-in still waits for the approval, but nobody polls here any more"
                 )
             }
-            Self::Uncertain { address, message } | Self::SignInLost { address, message } => {
+            Self::Uncertain { address, message } | Self::SignInLost { address, message, .. } => {
                 format!("{address}: {message}")
             }
             Self::AnswerKept(error) => {
@@ -375,6 +370,9 @@ impl Error {
             Self::Setup(SetupNeed::NoToken(address) | SetupNeed::NothingPending(address)) => {
                 format!("set up the OAuth token: orgkey setup {address}")
             }
+            Self::Setup(SetupNeed::NothingToDiscover(name)) => {
+                format!("begin one: orgkey setup {name} --discover --my-domain URL")
+            }
             Self::Setup(SetupNeed::StillPending(address)) => {
                 format!("wait on with: orgkey setup {address} --finish")
             }
@@ -382,8 +380,9 @@ impl Error {
             Self::Uncertain { address, .. } => format!(
                 "the access token is served while it lives; if it is refused, set up the OAuth token: orgkey setup {address}"
             ),
-            Self::SignInLost { address, .. } => format!(
-                "its code may be spent: sign in again with orgkey setup {address}; Salesforce may keep an approval that nobody holds, one of five for this user and app"
+            Self::SignInLost { address, discovers, .. } => format!(
+                "its code may be spent: sign in again with orgkey setup {address}{}; Salesforce may keep an approval that nobody holds, one of five for this user and app",
+                if *discovers { " --discover --my-domain URL" } else { "" }
             ),
             Self::AnswerKept(why) => format!(
                 "{}; then do the same again: it is taken over, and Salesforce is not asked",

@@ -13,7 +13,7 @@ use crate::engine::seal::{AnswerPlace, TokenEndpoint};
 use crate::engine::{Engine, Reporter};
 use crate::platform::files::FileError;
 use crate::platform::inbox::{Inbox, Slot, Waiting};
-use crate::store::{self, IntentOperation};
+use crate::store::{self, DiscoveryRow, DiscoveryStage, IntentOperation};
 use crate::vault::data_key::{KeyId, SealPreparation, sealed_by};
 use crate::vault::error::Error as Vault;
 
@@ -83,6 +83,7 @@ fn code(operation: IntentOperation) -> u8 {
     match operation {
         IntentOperation::Refresh => 1,
         IntentOperation::SignIn => 2,
+        IntentOperation::Discovery => 3,
     }
 }
 
@@ -91,6 +92,7 @@ fn table(operation: IntentOperation) -> &'static str {
     match operation {
         IntentOperation::Refresh => "inbox.refresh",
         IntentOperation::SignIn => "inbox.sign_in",
+        IntentOperation::Discovery => "inbox.discovery",
     }
 }
 
@@ -100,6 +102,7 @@ fn label(content: &[u8]) -> Option<(Label, &[u8])> {
     let operation = match head[17] {
         1 => IntentOperation::Refresh,
         2 => IntentOperation::SignIn,
+        3 => IntentOperation::Discovery,
         _ => return None,
     };
     let credential = RecordId(head[1..17].try_into().ok()?);
@@ -136,13 +139,22 @@ impl Engine {
         let inbox = self.inbox();
         for answer in run_blocking(move || Ok(inbox.waiting()?)).await? {
             let Some((found, _)) = label(&answer.content) else { continue };
-            let newest =
-                self.store.call(move |store| store.newest_generation(found.credential)).await?;
-            if newest.is_none_or(|newest| newest > found.generation) {
+            if self.is_taken_over(found).await? {
                 clear(answer).await?;
             }
         }
         Ok(())
+    }
+
+    /// Whether nobody waits for an answer any more.
+    async fn is_taken_over(&self, found: Label) -> Result<bool, Error> {
+        let Label { credential, operation, generation } = found;
+        if operation == IntentOperation::Discovery {
+            let row = self.store.call(move |store| store.discovery(credential)).await?;
+            return Ok(row.is_none_or(|row| row.stage != DiscoveryStage::Sent));
+        }
+        let newest = self.store.call(move |store| store.newest_generation(credential)).await?;
+        Ok(newest.is_none_or(|newest| newest > generation))
     }
 
     /// The IDs of other keys than `current` that answers in the inbox are sealed by. What is in the
@@ -168,18 +180,33 @@ impl Engine {
         reporter: &Reporter,
     ) -> Result<(), Error> {
         let has_intent = self.store.call(move |store| store.has_intent(credential)).await?;
-        if !has_intent {
-            return Ok(());
-        }
+        if has_intent { self.take_over_all(credential, reporter).await } else { Ok(()) }
+    }
+
+    /// Takes over every answer that waits for a credential, or for a discovery.
+    pub(super) async fn take_over_all(
+        &self,
+        of: RecordId,
+        reporter: &Reporter,
+    ) -> Result<(), Error> {
         let inbox = self.inbox();
         let waiting = run_blocking(move || Ok(inbox.waiting()?)).await?;
         for answer in waiting {
             let Some((found, _)) = label(&answer.content) else { continue };
-            if found.credential == credential {
+            if found.credential == of {
                 self.take_over(found, answer, reporter).await?;
             }
         }
         Ok(())
+    }
+
+    /// Whether an answer still waits, as it does where the key is not open.
+    pub(super) async fn waits_in_inbox(&self, of: RecordId) -> Result<bool, Error> {
+        let inbox = self.inbox();
+        let waiting = run_blocking(move || Ok(inbox.waiting()?)).await?;
+        let is_of =
+            |content: &[u8]| label(content).is_some_and(|(found, _)| found.credential == of);
+        Ok(waiting.iter().any(|answer| is_of(&answer.content)))
     }
 
     async fn take_over(
@@ -208,6 +235,10 @@ impl Engine {
             IntentOperation::SignIn => {
                 let answer = (&answer, &endpoint);
                 self.accept_late(credential, generation, &key, answer, reporter).await
+            }
+            IntentOperation::Discovery => {
+                let answer = (&answer, &endpoint);
+                self.accept_late_discovery(credential, &key, answer, reporter).await
             }
         };
         match settled {
@@ -250,7 +281,9 @@ impl Engine {
     /// nobody at work on it. For what shows the state of credentials.
     pub(super) async fn heal_all(self: &Arc<Self>) -> Result<(), Error> {
         let open = self.store.call(|store| store.open_exchanges()).await?;
-        if open.is_empty() {
+        let discoveries = self.store.call(|store| store.discoveries()).await?;
+        let is_sent = |row: &DiscoveryRow| row.stage == DiscoveryStage::Sent;
+        if open.is_empty() && !discoveries.iter().any(is_sent) {
             return Ok(());
         }
         // Nothing is shown later because somebody changes the key: it waits for the next look.
@@ -259,6 +292,11 @@ impl Engine {
             // Where the lock can't be had, as on a read-only file system, nothing can be healed.
             if let Ok(Some(_lock)) = engine.try_lock(credential) {
                 engine.heal(credential, &Reporter(None)).await?;
+            }
+        }
+        for row in discoveries.iter().filter(|row| is_sent(row)) {
+            if let Ok(Some(_lock)) = engine.try_lock(row.id) {
+                engine.heal_discovery(row.id, &Reporter(None)).await?;
             }
         }
         Ok(())
@@ -288,7 +326,8 @@ mod tests {
 
     #[test]
     fn a_label_reads_back_and_what_is_no_label_is_none() {
-        for operation in [IntentOperation::Refresh, IntentOperation::SignIn] {
+        let all = [IntentOperation::Refresh, IntentOperation::SignIn, IntentOperation::Discovery];
+        for operation in all {
             let mut content = vec![VERSION];
             content.extend([7; 16]);
             content.push(code(operation));

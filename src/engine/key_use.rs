@@ -84,6 +84,7 @@ impl Operation {
             // Who waits for a person shares the key only while it is used.
             | Self::AwaitApproval(_)
             | Self::AwaitRedirect(_)
+            | Self::AwaitDiscovery(_)
             | Self::Audit(_)
             | Self::AuditHead
             | Self::VerifyAudit(_) => KeyAccess::None,

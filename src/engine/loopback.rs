@@ -18,7 +18,7 @@ use crate::domain::name::Address;
 use crate::domain::record::RecordId;
 use crate::engine::error::{Error, NotListening, taken_by};
 use crate::engine::key_use::KeyAccess;
-use crate::engine::operation::{CompleteSetup, Selection};
+use crate::engine::operation::{CompleteDiscovery, CompleteSetup, Selection};
 use crate::engine::outcome::{Event, Failure, Progress};
 use crate::engine::seal::PendingAuthorization;
 use crate::engine::select::PlainName;
@@ -27,6 +27,7 @@ use crate::engine::{Engine, Outcome, Reporter};
 use crate::net::{Attempt, Judgement, LoopbackListener};
 use crate::oauth::redirect::{ExpectedRedirect, RedirectError, is_of_attempt, read_redirect};
 use crate::platform::port::listening_process;
+use crate::store::DiscoveryStage;
 
 /// How long a listener waits: as long as a code of Salesforce lives.
 const LISTEN_FOR: Duration = Duration::from_secs(15 * 60);
@@ -41,9 +42,18 @@ const STEPS_KEPT: usize = 64;
 #[derive(Default)]
 pub(super) struct Listeners(Mutex<BTreeMap<RecordId, Listening>>);
 
+/// What a redirect completes.
+#[derive(Clone, Copy)]
+pub(super) enum Awaited {
+    /// The set-up of a credential, by this attempt.
+    Setup(RecordId),
+    /// A sign-in that tells the IDs of one.
+    Discovery,
+}
+
 /// One listener.
 #[derive(Clone)]
-struct Listening {
+pub(super) struct Listening {
     address: Address,
     port: u16,
     heard: watch::Sender<Heard>,
@@ -108,7 +118,7 @@ impl Listeners {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn get(&self, credential: RecordId) -> Option<Listening> {
+    pub(super) fn get(&self, credential: RecordId) -> Option<Listening> {
         self.all().get(&credential).cloned()
     }
 
@@ -212,9 +222,9 @@ impl Engine {
     /// Listens for the redirect of an attempt, beside everything else.
     pub(super) fn listen(
         self: &Arc<Self>,
-        credential: RecordId,
+        id: RecordId,
         address: &Address,
-        authorization: RecordId,
+        awaited: Awaited,
         pending: &PendingAuthorization,
         open: OpenPort,
     ) {
@@ -224,7 +234,7 @@ impl Engine {
             port: open.redirect.port,
             heard: watch::channel(heard).0,
         };
-        self.listeners.all().insert(credential, listening.clone());
+        self.listeners.all().insert(id, listening.clone());
         let (seen, judged) = (listening.clone(), pending.clone());
         let attempt = Attempt {
             redirect: open.redirect,
@@ -235,15 +245,14 @@ impl Engine {
         // The key may be changed while a person signs in.
         let (engine, listener) = (self.without_key_access(), open.listener);
         tokio::spawn(async move {
-            let arrived =
-                engine.arrival(listener, attempt, &listening, (credential, authorization)).await;
+            let arrived = engine.arrival(listener, attempt, &listening, (id, awaited)).await;
             listening.heard.send_modify(|heard| {
                 heard.is_open = false;
                 heard.is_completing |= arrived.is_some();
             });
             if let Some(redirect) = arrived {
                 let end = match engine.with_key_access(KeyAccess::Use, &Reporter(None)).await {
-                    Ok(engine) => engine.complete_arrived(&listening, redirect).await,
+                    Ok(engine) => engine.complete_arrived(&listening, awaited, redirect).await,
                     Err(error) => Err(error.into()),
                 };
                 listening.end(end);
@@ -257,13 +266,13 @@ impl Engine {
         listener: LoopbackListener,
         attempt: Attempt,
         listening: &Listening,
-        (credential, authorization): (RecordId, RecordId),
+        (id, awaited): (RecordId, Awaited),
     ) -> Option<SecretString> {
         let mut heard = listening.heard.subscribe();
         let ended_elsewhere = async {
             loop {
                 tokio::time::sleep(LOOK_INTERVAL).await;
-                if matches!(self.is_pending(credential, authorization).await, Ok(false)) {
+                if matches!(self.is_awaited(id, awaited).await, Ok(false)) {
                     return;
                 }
             }
@@ -288,14 +297,13 @@ impl Engine {
     async fn complete_arrived(
         self: &Arc<Self>,
         listening: &Listening,
+        awaited: Awaited,
         redirect: SecretString,
     ) -> Result<Outcome, Failure> {
         listening.tell(Event::Progress(Progress::RedirectCame));
         let (sender, mut steps) = mpsc::channel(STEPS_KEPT);
-        let request = CompleteSetup {
-            selection: Selection::exactly(&listening.address),
-            pasted: Sensitive(redirect),
-        };
+        let selection = Selection::exactly(&listening.address);
+        let pasted = Sensitive(redirect);
         let relay = async {
             while let Some(step) = steps.recv().await {
                 listening.tell(step);
@@ -303,12 +311,31 @@ impl Engine {
         };
         let reporter = Reporter(Some(sender));
         let work = async {
-            let result = self.complete_setup(request, &reporter).await;
+            let result = match awaited {
+                Awaited::Setup(_) => {
+                    self.complete_setup(CompleteSetup { selection, pasted }, &reporter).await
+                }
+                Awaited::Discovery => {
+                    let request = CompleteDiscovery { selection, pasted };
+                    self.complete_discovery(request, &reporter).await
+                }
+            };
             drop(reporter);
             result
         };
         let (result, ()) = tokio::join!(work, relay);
         result.map_err(Failure::from)
+    }
+
+    /// Whether a redirect can still complete anything.
+    async fn is_awaited(&self, id: RecordId, awaited: Awaited) -> Result<bool, Error> {
+        match awaited {
+            Awaited::Setup(authorization) => self.is_pending(id, authorization).await,
+            Awaited::Discovery => {
+                let row = self.discovery(id).await?;
+                Ok(row.is_some_and(|row| row.stage == DiscoveryStage::Waiting))
+            }
+        }
     }
 
     /// Whether an attempt can still be completed.
@@ -335,6 +362,16 @@ impl Engine {
             let engine = self.with_key_access(KeyAccess::Use, reporter).await?;
             engine.listen_again(selection, reporter).await?
         };
+        self.await_end(row.id, listening, reporter).await
+    }
+
+    /// Tells the steps of a listener until its end.
+    pub(super) async fn await_end(
+        &self,
+        id: RecordId,
+        listening: Listening,
+        reporter: &Reporter,
+    ) -> Result<Outcome, Error> {
         reporter.progress(Progress::Listening);
         let (mut told, mut heard) = (0, listening.heard.subscribe());
         loop {
@@ -347,7 +384,7 @@ impl Engine {
                 heard.end.clone()
             };
             if let Some(end) = end {
-                self.forget(row.id, &listening);
+                self.forget(id, &listening);
                 return end.map_err(|failure| Error::Told(Box::new(failure)));
             }
             // The sender lives as long as `listening`.
@@ -367,14 +404,30 @@ impl Engine {
         let Some((kept, pending)) = newest else {
             return Err(NotListening::OtherFlow(address.clone()).into());
         };
+        let awaited = Awaited::Setup(kept.id);
+        self.listen_anew(row.id, address, awaited, &pending, reporter).await
+    }
+
+    /// Listens for an attempt that nobody listens for any more.
+    pub(super) async fn listen_anew(
+        self: &Arc<Self>,
+        id: RecordId,
+        address: &Address,
+        awaited: Awaited,
+        pending: &PendingAuthorization,
+        reporter: &Reporter,
+    ) -> Result<Listening, Error> {
+        if pending.flow != Flow::Loopback {
+            return Err(NotListening::OtherFlow(address.clone()).into());
+        }
         // The URI is in the address already: no other port will do.
         let only = App {
             redirect_uris: vec![pending.redirect_uri.clone()],
             ..App::named(pending.app.clone())
         };
         let open = self.open_port(&only, reporter).await?;
-        self.listen(row.id, address, kept.id, &pending, open);
-        self.listeners.get(row.id).ok_or_else(|| NotListening::Closed(address.clone()).into())
+        self.listen(id, address, awaited, pending, open);
+        self.listeners.get(id).ok_or_else(|| NotListening::Closed(address.clone()).into())
     }
 
     /// An end that was told is not told again to who begins anew.

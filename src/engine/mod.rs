@@ -15,11 +15,13 @@ mod clock;
 mod copies;
 mod delete;
 mod device;
+mod discover;
 mod drain;
 mod edit;
 mod error;
 mod examine;
 mod exchange;
+mod found;
 mod hold;
 mod inbox;
 mod key_folder;
@@ -303,6 +305,7 @@ impl Engine {
         match operation {
             Operation::List => {
                 self.heal_all().await?;
+                self.note_discoveries(reporter).await?;
                 self.list().await
             }
             Operation::Index => {
@@ -371,6 +374,18 @@ impl Engine {
             Operation::SkipInRound(request) => self.skip_in_round(request).await,
             Operation::EndRound => self.end_round().await,
             Operation::AwaitChange(seen) => self.await_change(seen).await,
+            Operation::BeginDiscovery(request) => self.begin_discovery(request, reporter).await,
+            Operation::CompleteDiscovery(request) => {
+                self.complete_discovery(request, reporter).await
+            }
+            Operation::ShowDiscovery(selection) => self.show_discovery(&selection, reporter).await,
+            Operation::AwaitDiscovery(selection) => {
+                self.await_discovery(&selection, reporter).await
+            }
+            Operation::ConfirmDiscovery(request) => self.confirm_discovery(request, reporter).await,
+            Operation::DeclineDiscovery(selection) => {
+                self.decline_discovery(&selection, reporter).await
+            }
         }
     }
 

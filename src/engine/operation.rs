@@ -1,5 +1,6 @@
 //! What can be asked of the engine. Plain data without handles, so that it can cross a socket.
 
+mod discovery;
 mod round;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use crate::domain::chain::Head;
 use crate::domain::change::ChangeMark;
 use crate::domain::name::{Address, ConnectionName, Environment, Target};
 use crate::engine::sensitive::Sensitive;
+pub(crate) use discovery::{BeginDiscovery, CompleteDiscovery, ConfirmDiscovery};
 pub(crate) use round::{SkipInRound, StartRound};
 
 /// Everything that dashboard and commands can ask for.
@@ -145,6 +147,23 @@ pub(crate) enum Operation {
     /// How far the store has come, or with that wait for the next change by whomever. Answers
     /// [`super::Outcome::Changed`].
     AwaitChange(Option<ChangeMark>),
+    /// Begin a sign-in that tells the IDs of a credential that is not saved yet. Answers
+    /// [`super::Outcome::DiscoveryStarted`], or [`super::Outcome::Discovered`] where somebody signed
+    /// in already.
+    BeginDiscovery(BeginDiscovery),
+    /// What the browser ended at. Answers [`super::Outcome::Discovered`].
+    CompleteDiscovery(CompleteDiscovery),
+    /// Show such a sign-in again. Answers [`super::Outcome::DiscoveryStarted`], or
+    /// [`super::Outcome::Discovered`] where somebody signed in.
+    ShowDiscovery(Selection),
+    /// Wait for the redirect of one by loopback; whoever stops waiting changes nothing. Answers
+    /// [`super::Outcome::Discovered`].
+    AwaitDiscovery(Selection),
+    /// Save the credential with the IDs that were shown, and set up its token. Answers
+    /// [`super::Outcome::SetupCompleted`].
+    ConfirmDiscovery(ConfirmDiscovery),
+    /// Save nothing, and revoke what came. Answers [`super::Outcome::DiscoveryEnded`].
+    DeclineDiscovery(Selection),
 }
 
 impl Operation {
@@ -165,6 +184,7 @@ impl Operation {
     }
 
     /// Its name, for the log: what it carries stays out.
+    #[expect(clippy::too_many_lines, reason = "one line for each operation")]
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::List => "list",
@@ -223,6 +243,12 @@ impl Operation {
             Self::SkipInRound(_) => "skip_in_round",
             Self::EndRound => "end_round",
             Self::AwaitChange(_) => "await_change",
+            Self::BeginDiscovery(_) => "begin_discovery",
+            Self::CompleteDiscovery(_) => "complete_discovery",
+            Self::ShowDiscovery(_) => "show_discovery",
+            Self::AwaitDiscovery(_) => "await_discovery",
+            Self::ConfirmDiscovery(_) => "confirm_discovery",
+            Self::DeclineDiscovery(_) => "decline_discovery",
         }
     }
 }

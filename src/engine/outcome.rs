@@ -1,7 +1,9 @@
 //! What the engine answers. Plain data without handles; a secret is in [`TokenAnswer`] and in a
 //! recovery identity that is shown once, and nowhere else.
 
+mod discovery;
 mod key;
+mod revocation;
 mod rotation;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +15,7 @@ use crate::domain::change::{ChangeMark, Changes};
 use crate::domain::copy::{BackupPurpose, CopyQuestion, CopyStanding, Moved};
 use crate::domain::credential::{Check, Credential};
 use crate::domain::host::InstanceUrl;
-use crate::domain::id::{OrgId, UserId};
+use crate::domain::id::UserId;
 use crate::domain::lifetime::Lifetime;
 use crate::domain::name::{Address, Environment};
 use crate::domain::packed::Packed;
@@ -22,7 +24,9 @@ use crate::domain::round::Round;
 use crate::domain::time::UnixMillis;
 use crate::domain::token::Expiry;
 use crate::engine::sensitive::Sensitive;
+pub(crate) use discovery::{Discovered, DiscoveryStarted};
 pub(crate) use key::{KeyFacts, KeyRotation, ReadableToken, RecipientRemoval};
+pub(crate) use revocation::{DeleteReceipt, OwedReport, Proof, Revocation, RevokeReceipt};
 pub(crate) use rotation::{OldToken, RotationHow, RotationReport};
 
 /// The answer to an operation.
@@ -72,6 +76,12 @@ pub(crate) enum Outcome {
     Owed(Vec<OwedReport>),
     /// Host names with their ports, each once.
     Hosts(Vec<String>),
+    /// A sign-in that tells the IDs is pending.
+    DiscoveryStarted(DiscoveryStarted),
+    /// Who signed in, and waits for a yes to be saved.
+    Discovered(Box<Discovered>),
+    /// Nothing was saved; what became of the token that came.
+    DiscoveryEnded(Revocation),
     /// Nothing to say but that it is done.
     Done,
     /// Audit rows, oldest first; after the last page comes an empty one.
@@ -137,81 +147,6 @@ pub(crate) enum Event {
     FirstRows(Packed),
     /// The end.
     Done(Result<Outcome, Failure>),
-}
-
-/// What happened to a token at Salesforce.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Revocation {
-    /// There was none to revoke.
-    NothingToRevoke,
-    /// Salesforce confirmed it.
-    Confirmed,
-    /// It could not be delivered; it is kept and tried again.
-    Owed,
-    /// It still serves someone and is revoked later.
-    Draining,
-}
-
-/// How certain it is that a revoked token is dead; the least certain comes last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Proof {
-    /// A call with its access token was refused afterwards.
-    Refused,
-    /// Salesforce said so; it could not be tried.
-    Answered,
-    /// Its access token still passed afterwards: that lives until its session ends.
-    StillServed,
-}
-
-/// What became of a credential's tokens.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct RevokeReceipt {
-    /// Of which credential.
-    pub(crate) address: Address,
-    /// What happened to its tokens.
-    pub(crate) revocation: Revocation,
-    /// How certain that is; `None` where nothing was revoked.
-    pub(crate) proof: Option<Proof>,
-    /// How many token sets there were.
-    pub(crate) token_sets: u64,
-    /// Name of the app: where all of its tokens can be blocked.
-    pub(crate) app: String,
-    /// What else has to be known; empty where nothing has.
-    pub(crate) message: String,
-}
-
-/// A revocation that could not be delivered yet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct OwedReport {
-    /// The credential that it was for; it may be gone.
-    pub(crate) address: Address,
-    /// Whose token it is.
-    pub(crate) org_id: OrgId,
-    /// Whose token it is.
-    pub(crate) user_id: UserId,
-    /// Where it is to be revoked.
-    pub(crate) host: String,
-    /// Since when.
-    pub(crate) since: UnixMillis,
-    /// How often it was tried in vain.
-    pub(crate) attempts: u64,
-    /// What came of the last try; empty before the first.
-    pub(crate) last_error: String,
-}
-
-/// What was deleted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct DeleteReceipt {
-    /// Its address.
-    pub(crate) address: Address,
-    /// What happened to its token.
-    pub(crate) revocation: Revocation,
-    /// How certain that is; `None` where nothing was revoked.
-    pub(crate) proof: Option<Proof>,
-    /// What else has to be known; empty where nothing has.
-    pub(crate) message: String,
 }
 
 /// A set-up that waits for the person.

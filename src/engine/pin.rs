@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::domain::audit::AuditEvent;
 use crate::domain::credential::{Check, CheckKind, CheckOutcome};
+use crate::domain::fault::Fault;
 use crate::domain::host::{InstanceUrl, environment_by_host};
 use crate::domain::name::Environment;
 use crate::domain::policy::Account;
@@ -50,7 +51,7 @@ impl Engine {
     ) -> Result<Error, Error> {
         let credential = &row.credential;
         let saved = account_to_sign_in(credential);
-        let owed = owe(key, credential, token)?;
+        let owed = owe(key, &credential.address, token)?;
         let detail = format!("org {} user {}", token.org_id, token.user_id);
         let entry = self.audit(AuditEvent::WrongAccount, credential, detail);
         let (id, kept) = (row.id, owed.clone());
@@ -99,17 +100,7 @@ impl Engine {
         error: TokenResponseError,
         reporter: &Reporter,
     ) -> Result<Candidate, Error> {
-        let fault = match error.reason.fault(endpoint.login_url.host()) {
-            // An answer in Salesforce's place says nothing of what became of the code; 429 and 503
-            // say that the request was not looked at.
-            fault
-                if fault.outcome() == CheckOutcome::Unreachable
-                    && !matches!(fault.status, Some(429 | 503)) =>
-            {
-                fault.with_code_at_risk()
-            }
-            fault => fault,
-        };
+        let fault = fault_of_answer(endpoint, &error);
         let salvaged = error.salvage.and_then(|tokens| {
             let access_token = tokens.access_token.or_else(|| tokens.refresh_token.clone())?;
             Some((access_token, tokens.refresh_token))
@@ -134,5 +125,20 @@ impl Engine {
             self.revoke_unstored(key, &row.credential, &token, reporter).await?;
         }
         self.end_sign_in(row, Duration::ZERO, fault).await
+    }
+}
+
+/// What an answer that can't be used says.
+pub(super) fn fault_of_answer(endpoint: &TokenEndpoint, error: &TokenResponseError) -> Fault {
+    match error.reason.fault(endpoint.login_url.host()) {
+        // An answer in Salesforce's place says nothing of what became of the code; 429 and 503 say
+        // that the request was not looked at.
+        fault
+            if fault.outcome() == CheckOutcome::Unreachable
+                && !matches!(fault.status, Some(429 | 503)) =>
+        {
+            fault.with_code_at_risk()
+        }
+        fault => fault,
     }
 }

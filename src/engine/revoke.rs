@@ -8,6 +8,9 @@ use secrecy::SecretString;
 
 use crate::domain::audit::{AuditEntry, AuditEvent};
 use crate::domain::credential::{Cause, Check, CheckKind, CheckOutcome, Credential};
+use crate::domain::host::LoginUrl;
+use crate::domain::name::Address;
+use crate::domain::policy::Account;
 use crate::domain::record::RecordId;
 use crate::domain::token::{Generation, TokenRole, TokenSet};
 use crate::engine::error::Error;
@@ -30,20 +33,28 @@ const LAST_RETRY: Duration = Duration::from_secs(3600);
 const RETRIES_AT_ONCE: usize = 5;
 
 /// What revokes a token set: its refresh token takes the access tokens along.
-pub(super) fn owe(
+pub(super) fn owe(key: &OpenKey, address: &Address, token: &TokenSet) -> Result<OwedRow, Error> {
+    let secret = token.refresh_token.as_ref().unwrap_or(&token.access_token);
+    let account = Account { org_id: token.org_id.clone(), user_id: token.user_id.clone() };
+    owe_secret(key, address, Some(account), &token.login_url, secret)
+}
+
+/// The same of one token, whosesoever it is.
+pub(super) fn owe_secret(
     key: &OpenKey,
-    credential: &Credential,
-    token: &TokenSet,
+    address: &Address,
+    account: Option<Account>,
+    login_url: &LoginUrl,
+    secret: &SecretString,
 ) -> Result<OwedRow, Error> {
     let id = new_record_id()?;
-    let secret: &SecretString = token.refresh_token.as_ref().unwrap_or(&token.access_token);
     Ok(OwedRow {
         id,
-        address: credential.address.clone(),
-        org_id: token.org_id.clone(),
-        user_id: token.user_id.clone(),
-        login_url: token.login_url.clone(),
+        address: address.clone(),
+        account,
+        login_url: login_url.clone(),
         since: now(),
+        due_at: None,
         attempts: 0,
         last_error: String::new(),
         sealed: key.sealer().seal_secret("revocation_owed", id, secret)?,
@@ -152,7 +163,7 @@ impl Engine {
             .map(|stored| {
                 let token =
                     key.sealer().open_token_set(stored.id, stored.generation, &stored.sealed)?;
-                let owed = owe(&key, &row.credential, &token)?;
+                let owed = owe(&key, &row.credential.address, &token)?;
                 Ok(Debt { owed, generation: stored.generation, token, key: key.clone() })
             })
             .collect()
@@ -197,9 +208,16 @@ impl Engine {
         Ok(Outcome::Owed(owed.into_iter().map(report).collect()))
     }
 
+    /// Those that are to be tried by now; what waits for a yes is not.
+    async fn due_revocations(&self) -> Result<Vec<OwedRow>, Error> {
+        let mut owed = self.store.call(|store| store.owed_revocations()).await?;
+        owed.retain(|debt| debt.is_due(now()));
+        Ok(owed)
+    }
+
     /// Tries every one of them, and tells what is left.
     pub(super) async fn pay_owed(&self, reporter: &Reporter) -> Result<Outcome, Error> {
-        let owed = self.store.call(|store| store.owed_revocations()).await?;
+        let owed = self.due_revocations().await?;
         if !owed.is_empty() {
             let key = self.key().await?;
             for debt in &owed {
@@ -217,9 +235,16 @@ impl Engine {
         loop {
             changed.borrow_and_update();
             let owed = self.store.call(|store| store.owed_revocations()).await;
-            if owed.is_ok_and(|owed| owed.is_empty()) {
+            if let Some(owed) = owed.ok().filter(|owed| !owed.iter().any(|one| one.is_due(now()))) {
                 wait = FIRST_RETRY;
-                let _ = changed.changed().await;
+                let first = owed.iter().filter_map(|debt| debt.due_at).min();
+                let due = async {
+                    match first {
+                        Some(due) => tokio::time::sleep(due.since(now())).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! { () = due => {} _ = changed.changed() => {} }
                 continue;
             }
             tokio::select! {
@@ -248,7 +273,7 @@ impl Engine {
         token: &TokenSet,
         reporter: &Reporter,
     ) -> Result<Revocation, Error> {
-        let owed = owe(key, credential, token)?;
+        let owed = owe(key, &credential.address, token)?;
         let entry = self.audit(AuditEvent::RevocationOwed, credential, account_of(&owed));
         let kept = owed.clone();
         self.store.call(move |store| store.owe_revocation(&kept, &entry)).await?;
@@ -265,7 +290,7 @@ impl Engine {
     ) -> Result<Revocation, Error> {
         let (id, credential) = credential;
         let token = key.sealer().open_token_set(stored.id, stored.generation, &stored.sealed)?;
-        let owed = owe(key, credential, &token)?;
+        let owed = owe(key, &credential.address, &token)?;
         let generation = stored.generation;
         let detail = account_and_generation(&owed, generation);
         let debt = self.audit(AuditEvent::RevocationOwed, credential, detail);
@@ -314,7 +339,7 @@ impl Engine {
 
     /// Tries a few of the oldest debts, where the key is open anyway.
     pub(super) async fn retry_owed(&self, reporter: &Reporter) -> Result<(), Error> {
-        let owed = self.store.call(|store| store.owed_revocations()).await?;
+        let owed = self.due_revocations().await?;
         if owed.is_empty() {
             return Ok(());
         }
@@ -336,9 +361,9 @@ fn report(owed: OwedRow) -> OwedReport {
     OwedReport {
         host: owed.login_url.host().to_owned(),
         address: owed.address,
-        org_id: owed.org_id,
-        user_id: owed.user_id,
+        account: owed.account,
         since: owed.since,
+        waits_until: owed.due_at.filter(|due| *due > now()),
         attempts: owed.attempts,
         last_error: owed.last_error,
     }
@@ -347,7 +372,13 @@ fn report(owed: OwedRow) -> OwedReport {
 /// Whose token it is, and which debt: the row that owes it and the row that confirms it say the same.
 pub(super) fn account_of(owed: &OwedRow) -> String {
     let debt: String = owed.id.to_string().chars().take(12).collect();
-    format!("org {} user {} at {}, debt {debt}", owed.org_id, owed.user_id, owed.login_url.host())
+    let host = owed.login_url.host();
+    match &owed.account {
+        Some(Account { org_id, user_id }) => {
+            format!("org {org_id} user {user_id} at {host}, debt {debt}")
+        }
+        None => format!("of an answer that names no account, at {host}, debt {debt}"),
+    }
 }
 
 /// The same of a token set that was in use, so that its end is tied to what replaced it.

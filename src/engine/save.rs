@@ -238,7 +238,7 @@ pub(super) fn refuse_secret(field: Field, typed: &str) -> Result<(), Invalid> {
     }
 }
 
-fn parse_login(typed: &str, policy: &HostPolicy) -> Result<LoginUrl, Invalid> {
+pub(super) fn parse_login(typed: &str, policy: &HostPolicy) -> Result<LoginUrl, Invalid> {
     refuse_secret(Field::LoginUrl, typed)?;
     LoginUrl::parse(typed, policy).map_err(|error| {
         Invalid::new(
@@ -269,7 +269,7 @@ fn parse_username(typed: Option<&str>) -> Result<Option<String>, Invalid> {
     }
 }
 
-fn parse_tags(typed: &[String]) -> Result<Vec<String>, Invalid> {
+pub(super) fn parse_tags(typed: &[String]) -> Result<Vec<String>, Invalid> {
     let mut tags: Vec<String> = Vec::new();
     for tag in typed.iter().flat_map(|typed| typed.split([' ', ','])).filter(|tag| !tag.is_empty())
     {
@@ -296,11 +296,14 @@ fn parse_tags(typed: &[String]) -> Result<Vec<String>, Invalid> {
     Ok(tags)
 }
 
-fn app_name(typed: Option<&str>) -> String {
+pub(super) fn app_name(typed: Option<&str>) -> String {
     typed.map(str::trim).filter(|app| !app.is_empty()).unwrap_or(DEFAULT_APP).to_owned()
 }
 
-fn check_environment(environment: Environment, login_url: &LoginUrl) -> Result<(), Invalid> {
+pub(super) fn check_environment(
+    environment: Environment,
+    login_url: &LoginUrl,
+) -> Result<(), Invalid> {
     let host = login_url.host();
     match environment_by_host(host) {
         Some(Environment::Sandbox) if environment == Environment::Production => Err(Invalid::new(

@@ -225,11 +225,24 @@ impl Drop for AuthorizationPayload {
 
 impl Sealer<'_> {
     /// Seals a token set for its row.
-    #[expect(clippy::disallowed_methods, reason = "tokens are sealed before they touch the disk")]
     pub(crate) fn seal_token_set(
         &self,
         row: RecordId,
         generation: Generation,
+        token: &TokenSet,
+    ) -> Result<Vec<u8>, Error> {
+        self.seal_token(("token_set", row, generation), token)
+    }
+
+    /// Seals the token set that a discovery found.
+    pub(crate) fn seal_found(&self, row: RecordId, token: &TokenSet) -> Result<Vec<u8>, Error> {
+        self.seal_token(("discovery", row, Generation(0)), token)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "tokens are sealed before they touch the disk")]
+    fn seal_token(
+        &self,
+        (table, row, generation): (&'static str, RecordId, Generation),
         token: &TokenSet,
     ) -> Result<Vec<u8>, Error> {
         let payload = TokenPayload {
@@ -247,7 +260,7 @@ impl Sealer<'_> {
             known_expiry: token.known_expiry,
             rotated: token.rotated,
         };
-        self.seal(&payload, "token_set", row, generation)
+        self.seal(&payload, table, row, generation)
     }
 
     /// Opens a token set.
@@ -257,7 +270,20 @@ impl Sealer<'_> {
         generation: Generation,
         sealed: &[u8],
     ) -> Result<TokenSet, Error> {
-        let mut payload: TokenPayload = self.open(sealed, "token_set", row, generation)?;
+        self.open_token(("token_set", row, generation), sealed)
+    }
+
+    /// Opens the token set that a discovery found.
+    pub(crate) fn open_found(&self, row: RecordId, sealed: &[u8]) -> Result<TokenSet, Error> {
+        self.open_token(("discovery", row, Generation(0)), sealed)
+    }
+
+    fn open_token(
+        &self,
+        (table, row, generation): (&'static str, RecordId, Generation),
+        sealed: &[u8],
+    ) -> Result<TokenSet, Error> {
+        let mut payload: TokenPayload = self.open(sealed, table, row, generation)?;
         Ok(TokenSet {
             access_token: SecretString::from(std::mem::take(&mut payload.access_token)),
             refresh_token: payload.refresh_token.take().map(SecretString::from),
@@ -275,7 +301,8 @@ impl Sealer<'_> {
         })
     }
 
-    /// Seals a pending authorization for its row.
+    /// Seals a pending authorization for its row, in the table of those of credentials or in that
+    /// of discoveries.
     #[expect(
         clippy::disallowed_methods,
         reason = "state and verifier are sealed before they touch the disk"
@@ -283,6 +310,7 @@ impl Sealer<'_> {
     pub(crate) fn seal_authorization(
         &self,
         row: RecordId,
+        table: &'static str,
         pending: &PendingAuthorization,
     ) -> Result<Vec<u8>, Error> {
         let payload = AuthorizationPayload {
@@ -296,18 +324,18 @@ impl Sealer<'_> {
             is_rotation: pending.is_rotation,
             drain_limit: pending.drain_limit,
         };
-        self.seal(&payload, "authorization", row, Generation(0))
+        self.seal(&payload, table, row, Generation(0))
     }
 
     /// Opens a pending authorization.
     pub(crate) fn open_authorization(
         &self,
         row: RecordId,
+        table: &'static str,
         flow: Flow,
         sealed: &[u8],
     ) -> Result<PendingAuthorization, Error> {
-        let mut payload: AuthorizationPayload =
-            self.open(sealed, "authorization", row, Generation(0))?;
+        let mut payload: AuthorizationPayload = self.open(sealed, table, row, Generation(0))?;
         Ok(PendingAuthorization {
             state: SecretString::from(std::mem::take(&mut payload.state)),
             code_verifier: SecretString::from(std::mem::take(&mut payload.code_verifier)),

@@ -277,7 +277,7 @@ impl Engine {
                 kept => return Ok(kept?),
             }
         }
-        let owed = owe(&spending.key, credential, token)?;
+        let owed = owe(&spending.key, &credential.address, token)?;
         let entry = self.audit(AuditEvent::RevocationOwed, credential, account_of(&owed));
         Ok(self.store.call(move |store| store.owe_revocation(&owed, &entry)).await?)
     }

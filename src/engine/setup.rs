@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use crate::domain::app::{App, Flow};
 use crate::domain::audit::AuditEvent;
+use crate::domain::host::LoginUrl;
 use crate::domain::record::RecordId;
 use crate::engine::device::device_started;
 use crate::engine::error::{Error, Invalid, SetupNeed};
-use crate::engine::loopback::OpenPort;
+use crate::engine::loopback::{Awaited, OpenPort};
 use crate::engine::operation::{BeginSetup, Selection};
 use crate::engine::outcome::{AuthorizationStarted, Field};
 use crate::engine::save::{account_to_sign_in, authorization_end};
@@ -42,37 +43,20 @@ impl Engine {
         self.key_or_new().await?;
         self.end_lost_sign_in(row.id).await?;
         let (flow, port) = self.open_way(flow, request.flow, &app, reporter).await?;
-        let pkce = PkcePair::from_random(&random::<VERIFIER_BYTES>()?);
-        let state = state_from_random(&random::<STATE_BYTES>()?);
         let redirect_uri = match &port {
             Some(port) => port.redirect.uri.clone(),
             None => app.redirect_uri(flow).to_owned(),
         };
-        let url = AuthorizationRequest {
-            login_url: &account.login_url,
-            client_id: &app.client_id,
-            redirect_uri: &redirect_uri,
-            scopes: &app.scopes,
-            state: &state,
-            code_challenge: &pkce.challenge,
-            login_hint: account.username.as_deref(),
-        }
-        .url();
+        let hint = account.username.as_deref();
         let pending = PendingAuthorization {
-            state,
-            code_verifier: pkce.verifier,
-            redirect_uri,
-            url,
-            login_url: account.login_url.clone(),
-            client_id: app.client_id,
-            app: app.name,
             is_rotation: request.is_rotation,
             drain_limit: request.drain.map(|span| span.as_secs()),
-            flow,
+            ..new_attempt(app, &account.login_url, hint, redirect_uri, flow)?
         };
         let authorization = self.keep_attempt(&row, &request, &pending).await?;
         if let Some(port) = port {
-            self.listen(row.id, &row.credential.address, authorization.id, &pending, port);
+            let awaited = Awaited::Setup(authorization.id);
+            self.listen(row.id, &row.credential.address, awaited, &pending, port);
         }
         Ok(started(&row, &authorization, pending))
     }
@@ -92,7 +76,7 @@ impl Engine {
             flow,
             started_at,
             expires_at: authorization_end(started_at),
-            sealed: key.sealer().seal_authorization(id, pending)?,
+            sealed: key.sealer().seal_authorization(id, "authorization", pending)?,
         };
         let what = if request.is_rotation { "rotation, " } else { "" };
         let detail = format!("{what}{flow} at {}", pending.login_url.host());
@@ -119,7 +103,7 @@ impl Engine {
 
     /// Opens the port that a flow needs. Where nobody asked for this flow by name, a port that is
     /// taken is no reason to refuse: the answer is pasted then.
-    async fn open_way(
+    pub(super) async fn open_way(
         &self,
         flow: Flow,
         asked: Option<Flow>,
@@ -195,11 +179,47 @@ impl Engine {
         let key = self.key().await?;
         live.into_iter()
             .map(|kept| {
-                let pending = key.sealer().open_authorization(kept.id, kept.flow, &kept.sealed)?;
+                let sealer = key.sealer();
+                let pending =
+                    sealer.open_authorization(kept.id, "authorization", kept.flow, &kept.sealed)?;
                 Ok((kept, pending))
             })
             .collect()
     }
+}
+
+/// An attempt by authorization code with PKCE: its random parts, and the address to open.
+pub(super) fn new_attempt(
+    app: App,
+    login_url: &LoginUrl,
+    login_hint: Option<&str>,
+    redirect_uri: String,
+    flow: Flow,
+) -> Result<PendingAuthorization, Error> {
+    let pkce = PkcePair::from_random(&random::<VERIFIER_BYTES>()?);
+    let state = state_from_random(&random::<STATE_BYTES>()?);
+    let url = AuthorizationRequest {
+        login_url,
+        client_id: &app.client_id,
+        redirect_uri: &redirect_uri,
+        scopes: &app.scopes,
+        state: &state,
+        code_challenge: &pkce.challenge,
+        login_hint,
+    }
+    .url();
+    Ok(PendingAuthorization {
+        state,
+        code_verifier: pkce.verifier,
+        redirect_uri,
+        url,
+        login_url: login_url.clone(),
+        client_id: app.client_id,
+        app: app.name,
+        is_rotation: false,
+        drain_limit: None,
+        flow,
+    })
 }
 
 fn started(
@@ -222,7 +242,7 @@ fn started(
 }
 
 /// The flow, if it is built and the app allows it.
-fn choose_flow(flow: Flow, app: &App) -> Result<Flow, Error> {
+pub(super) fn choose_flow(flow: Flow, app: &App) -> Result<Flow, Error> {
     if flow == Flow::Device && !app.allows(flow) {
         return Err(device_is_off(app));
     }

@@ -190,7 +190,7 @@ impl Engine {
     ) -> Result<Error, Error> {
         let (id, address) = (row.id, row.credential.address.clone());
         let message = format!("a sign-in was sent and its answer was lost: {}", fault.message());
-        let lost = Error::SignInLost { address, message: message.clone() };
+        let lost = Error::SignInLost { address, message: message.clone(), discovers: false };
         let mut check = check::failed(CheckKind::SignIn, latency, fault);
         check.outcome = CheckOutcome::Uncertain;
         check.message.clone_from(&message);
@@ -246,23 +246,36 @@ impl Engine {
         reporter: &Reporter,
     ) -> Result<Candidate, Error> {
         reporter.progress(Progress::CheckingIdentity);
-        let policy = self.settings.config.host_policy();
-        let instance_url = InstanceUrl::parse(&answer.instance_url, &endpoint.login_url, &policy);
-        let checked = instance_url
-            .clone()
-            .unwrap_or_else(|_| InstanceUrl::from_stored(endpoint.login_url.as_str().into()));
-        let (login_url, client_id) = (endpoint.login_url.clone(), endpoint.client_id.clone());
-        let mut token = answer.into_token_set(checked, login_url, client_id, endpoint.flow, now());
-        // Times are told and compared by this machine's clock.
-        token.issued_at = now();
-        if let Err(error) = instance_url {
-            let host = endpoint.login_url.host();
-            let fault = Fault::new(FaultKind::HostRefused, host, &error.to_string(), None);
+        let (token, untrusted) = self.token_set_of(answer, endpoint);
+        if let Some(fault) = untrusted {
             self.revoke_unstored(key, &row.credential, &token, reporter).await?;
             return self.end_sign_in(row, Duration::ZERO, fault).await;
         }
         self.pin_account(row, key, &token, reporter).await?;
         self.keep_candidate(row, key.clone(), token, endpoint.drain_limit).await
+    }
+
+    /// The token set of an answer; with a fault where its instance URL is none that we trust, and the
+    /// token set is good for a revocation alone.
+    pub(super) fn token_set_of(
+        &self,
+        answer: TokenResponse,
+        endpoint: &TokenEndpoint,
+    ) -> (TokenSet, Option<Fault>) {
+        let policy = self.settings.config.host_policy();
+        let parsed = InstanceUrl::parse(&answer.instance_url, &endpoint.login_url, &policy);
+        let (instance_url, fault) = match parsed {
+            Ok(instance_url) => (instance_url, None),
+            Err(error) => {
+                let (kind, host) = (FaultKind::HostRefused, endpoint.login_url.host());
+                let login = InstanceUrl::from_stored(endpoint.login_url.as_str().into());
+                (login, Some(Fault::new(kind, host, &error.to_string(), None)))
+            }
+        };
+        let (login_url, client_id) = (endpoint.login_url.clone(), endpoint.client_id.clone());
+        let token = answer.into_token_set(instance_url, login_url, client_id, endpoint.flow, now());
+        // Times are told and compared by this machine's clock.
+        (TokenSet { issued_at: now(), ..token }, fault)
     }
 
     /// Nothing came of the code: the attempt stays open for another sign-in.
@@ -290,11 +303,30 @@ impl Engine {
         token: TokenSet,
         drain_limit: Option<u64>,
     ) -> Result<Candidate, Error> {
-        let id = new_record_id()?;
         let generation = row.generation.next();
         let saved = account_to_sign_in(&row.credential);
-        let session = self.session_timeout(&saved.app).await?;
-        let stored = TokenRow {
+        let stored = self.candidate_row(&key, &saved.app, generation, &token, drain_limit).await?;
+        let detail = format!("generation {} {}", generation.0, account_detail(&saved));
+        let entry = self.audit(AuditEvent::SignedIn, &row.credential, detail);
+        let (credential, kept) = (row.id, stored.clone());
+        self.store.call(move |store| store.insert_candidate(credential, &kept, &entry)).await?;
+        Ok(Candidate { stored, token, key })
+    }
+}
+
+impl Engine {
+    /// The row of a token set that signed in and is not tested yet.
+    pub(super) async fn candidate_row(
+        &self,
+        key: &OpenKey,
+        app: &str,
+        generation: Generation,
+        token: &TokenSet,
+        drain_limit: Option<u64>,
+    ) -> Result<TokenRow, Error> {
+        let id = new_record_id()?;
+        let session = self.session_timeout(app).await?;
+        Ok(TokenRow {
             id,
             generation,
             role: TokenRole::Candidate,
@@ -310,19 +342,13 @@ impl Engine {
             drain_until: None,
             rotated_at: None,
             drain_limit,
-            sealed: key.sealer().seal_token_set(id, generation, &token)?,
-        };
-        let detail = format!("generation {} {}", generation.0, account_detail(&saved));
-        let entry = self.audit(AuditEvent::SignedIn, &row.credential, detail);
-        let (credential, kept) = (row.id, stored.clone());
-        self.store.call(move |store| store.insert_candidate(credential, &kept, &entry)).await?;
-        Ok(Candidate { stored, token, key })
+            sealed: key.sealer().seal_token_set(id, generation, token)?,
+        })
     }
 }
 
 /// Finds the pending attempt that the pasted text belongs to, by its `state`; a bare code goes to
 /// the newest one. A text that fits none spends nothing.
-#[expect(clippy::disallowed_methods, reason = "the pasted redirect URL is read for its code")]
 fn match_attempt(
     row: &CredentialRow,
     pending: Vec<(AuthorizationRow, PendingAuthorization)>,
@@ -330,27 +356,35 @@ fn match_attempt(
 ) -> Result<(RecordId, PendingAuthorization, SecretString), Error> {
     let mut first_refusal = None;
     for (kept, attempt) in pending {
-        let expected = ExpectedRedirect {
-            state: &attempt.state,
-            redirect_uri: &attempt.redirect_uri,
-            login_host: attempt.login_url.host(),
-        };
-        match read_redirect(pasted.expose_secret(), &expected) {
-            Ok(code) => return Ok((kept.id, attempt, code.0)),
-            Err(RedirectError::Refused(fault)) => {
-                return Err(fault.of_request(&attempt.url).into());
-            }
-            Err(error) => {
-                let remedy = error.remedy(&expected);
-                let is_other = error == RedirectError::WrongState;
-                let refusal = Error::Redirect(error, remedy);
-                if !is_other {
-                    return Err(refusal);
-                }
+        match code_of(&attempt, pasted) {
+            Ok(code) => return Ok((kept.id, attempt, code)),
+            Err(refusal @ Error::Redirect(RedirectError::WrongState, _)) => {
                 first_refusal = first_refusal.or(Some(refusal));
             }
+            Err(error) => return Err(error),
         }
     }
     Err(first_refusal
         .unwrap_or_else(|| Error::Setup(SetupNeed::NothingPending(row.credential.address.clone()))))
+}
+
+/// The code in what was pasted, if it is an attempt's own.
+#[expect(clippy::disallowed_methods, reason = "the pasted redirect URL is read for its code")]
+pub(super) fn code_of(
+    attempt: &PendingAuthorization,
+    pasted: &SecretString,
+) -> Result<SecretString, Error> {
+    let expected = ExpectedRedirect {
+        state: &attempt.state,
+        redirect_uri: &attempt.redirect_uri,
+        login_host: attempt.login_url.host(),
+    };
+    match read_redirect(pasted.expose_secret(), &expected) {
+        Ok(code) => Ok(code.0),
+        Err(RedirectError::Refused(fault)) => Err(fault.of_request(&attempt.url).into()),
+        Err(error) => {
+            let remedy = error.remedy(&expected);
+            Err(Error::Redirect(error, remedy))
+        }
+    }
 }

@@ -223,6 +223,15 @@ impl Store {
 }
 
 fn insert(transaction: &Transaction<'_>, new: &NewCredential) -> Result<(), Error> {
+    insert_as(transaction, super::new_record_id()?, new)
+}
+
+/// Saves a credential under a row of the caller's choice.
+pub(super) fn insert_as(
+    transaction: &Transaction<'_>,
+    id: RecordId,
+    new: &NewCredential,
+) -> Result<(), Error> {
     let name = &new.address.name;
     let environment = new.address.environment.as_str();
     let known: Option<[u8; 16]> = transaction
@@ -245,7 +254,7 @@ fn insert(transaction: &Transaction<'_>, new: &NewCredential) -> Result<(), Erro
                                  login_url, app, tags)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING",
         (
-            super::new_record_id()?.0,
+            id.0,
             connection,
             environment,
             new.org_id.as_str(),

@@ -41,7 +41,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("orgkey.db");
         let store = Store::open(&path, Durability::Full, || "host".into()).unwrap();
-        assert_eq!(store.examine().unwrap(), Examined { version: 5, credentials: 0 });
+        assert_eq!(store.examine().unwrap(), Examined { version: 6, credentials: 0 });
         store.connection.pragma_update(None, "foreign_keys", false).unwrap();
         store
             .connection

@@ -18,6 +18,8 @@ pub(crate) enum IntentOperation {
     Refresh,
     /// An authorization code.
     SignIn,
+    /// An authorization code, for a credential that is not saved; its intent is in its own row.
+    Discovery,
 }
 
 impl IntentOperation {
@@ -25,6 +27,7 @@ impl IntentOperation {
         match self {
             Self::Refresh => "refresh",
             Self::SignIn => "sign_in",
+            Self::Discovery => "discovery",
         }
     }
 }

@@ -13,6 +13,7 @@ mod change;
 mod check;
 mod copy;
 mod credential;
+mod discovery;
 mod examine;
 mod exchange;
 mod hand_out;
@@ -42,6 +43,7 @@ pub(crate) use authorization::AuthorizationRow;
 pub(crate) use backup::{BackupContent, BackupNote, read_backup, write_backup};
 pub(crate) use copy::SpentSet;
 pub(crate) use credential::{CredentialEdit, CredentialRow, NewCredential};
+pub(crate) use discovery::{ConfirmedDiscovery, DiscoveryRow, DiscoveryStage};
 pub(crate) use exchange::{IntentOperation, IntentRow};
 pub(crate) use hand_out::{HandOut, HandOutRow};
 pub(crate) use rekey::{Resealed, Resealing, sealing_keys_of_copy};
@@ -295,7 +297,8 @@ impl Store {
         self.refuse_gone()?;
         Ok(self.connection.query_row(
             "SELECT EXISTS (SELECT 1 FROM token_set) OR EXISTS (SELECT 1 FROM authorization)
-                 OR EXISTS (SELECT 1 FROM app_secret) OR EXISTS (SELECT 1 FROM revocation_owed)",
+                 OR EXISTS (SELECT 1 FROM app_secret) OR EXISTS (SELECT 1 FROM revocation_owed)
+                 OR EXISTS (SELECT 1 FROM discovery)",
             [],
             |row| row.get(0),
         )?)

@@ -12,11 +12,12 @@ use crate::domain::time::UnixMillis;
 use crate::domain::token::Generation;
 
 /// The tables that hold sealed values, each with the generation that its seals are bound to.
-const SEALED: [(&str, &str); 4] = [
+const SEALED: [(&str, &str); 5] = [
     ("token_set", "generation"),
     ("authorization", "0"),
     ("app_secret", "0"),
     ("revocation_owed", "0"),
+    ("discovery", "0"),
 ];
 
 /// A sealed value with all that its seal is bound to.

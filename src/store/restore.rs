@@ -65,7 +65,7 @@ pub(crate) struct Known {
 }
 
 /// What tables refer to comes before them.
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "connection",
     "credential",
     "pending_edit",
@@ -75,6 +75,7 @@ const TABLES: [&str; 12] = [
     "access_test",
     "hand_out",
     "revocation_owed",
+    "discovery",
     "app",
     "app_secret",
     "audit",
@@ -128,9 +129,16 @@ const MERGE: &str = "
          SELECT credential_id, kind, at, outcome, latency_ms, message, remedy
            FROM main.access_test WHERE credential_id IN (SELECT id FROM temp.ours) ORDER BY id;
     INSERT OR IGNORE INTO copy.revocation_owed SELECT * FROM main.revocation_owed;
+    INSERT INTO copy.discovery SELECT * FROM main.discovery;
     INSERT OR IGNORE INTO copy.app_secret SELECT * FROM main.app_secret
           WHERE app_folded NOT IN (SELECT name_folded FROM copy.app);
     INSERT OR IGNORE INTO copy.app SELECT * FROM main.app;";
+
+/// A yes that came after the backup took a debt back, and the backup does not know it: what was open
+/// to one when the backup was made is settled where it was, and is brought back by nobody.
+const DROP_UNDECIDED: &str = "
+    DELETE FROM copy.discovery;
+    DELETE FROM copy.revocation_owed WHERE due_at > (SELECT made_at FROM copy.backup);";
 
 /// Tables of a credential whose rows are taken over as they are.
 const OF_CREDENTIAL: [&str; 5] =
@@ -205,6 +213,7 @@ fn replace(
         entry.detail = format!("{}; what was here before is gone, {head}", entry.detail);
     }
     let Standing { same, only, contested } = standing(transaction, &restore.host_mark)?;
+    transaction.execute_batch(DROP_UNDECIDED)?;
     if same {
         transaction.execute_batch(MERGE)?;
         for table in OF_CREDENTIAL {

@@ -8,8 +8,8 @@ use super::{Error, RecordId, Store, damaged};
 use crate::domain::audit::AuditEntry;
 use crate::domain::credential::{Cause, Check};
 use crate::domain::host::LoginUrl;
-use crate::domain::id::{OrgId, UserId};
 use crate::domain::name::{Address, ConnectionName};
+use crate::domain::policy::Account;
 use crate::domain::time::UnixMillis;
 
 /// A revocation that could not be delivered yet.
@@ -19,20 +19,27 @@ pub(crate) struct OwedRow {
     pub(crate) id: RecordId,
     /// The credential that it was for; it may be gone.
     pub(crate) address: Address,
-    /// Whose token it is.
-    pub(crate) org_id: OrgId,
-    /// Whose token it is.
-    pub(crate) user_id: UserId,
+    /// Whose token it is; `None` where a broken answer did not say.
+    pub(crate) account: Option<Account>,
     /// Where to revoke it.
     pub(crate) login_url: LoginUrl,
     /// Since when.
     pub(crate) since: UnixMillis,
+    /// Not tried before this; `None` is at once.
+    pub(crate) due_at: Option<UnixMillis>,
     /// How often it was tried in vain.
     pub(crate) attempts: u64,
     /// What came of the last try; empty before the first.
     pub(crate) last_error: String,
     /// The token, sealed.
     pub(crate) sealed: Vec<u8>,
+}
+
+impl OwedRow {
+    /// Whether it is to be tried by now.
+    pub(crate) fn is_due(&self, now: UnixMillis) -> bool {
+        self.due_at.is_none_or(|due| due <= now)
+    }
 }
 
 impl Store {
@@ -80,7 +87,7 @@ impl Store {
     pub(crate) fn owed_revocations(&self) -> Result<Vec<OwedRow>, Error> {
         let mut statement = self.connection.prepare_cached(
             "SELECT id, name, environment, org_id, user_id, login_url, since, sealed, attempts,
-                    last_error
+                    last_error, due_at
                FROM revocation_owed ORDER BY since",
         )?;
         let mut rows = statement.query([])?;
@@ -93,10 +100,10 @@ impl Store {
                     name: ConnectionName::parse(&name).map_err(|_| damaged("a name"))?,
                     environment: environment(&row.get::<_, String>(2)?)?,
                 },
-                org_id: org_id(row.get(3)?)?,
-                user_id: user_id(row.get(4)?)?,
+                account: account(row.get(3)?, row.get(4)?)?,
                 login_url: LoginUrl::from_stored(row.get(5)?),
                 since: UnixMillis(row.get(6)?),
+                due_at: row.get::<_, Option<i64>>(10)?.map(UnixMillis),
                 attempts: row.get(8)?,
                 last_error: row.get(9)?,
                 sealed: row.get(7)?,
@@ -105,7 +112,7 @@ impl Store {
         Ok(owed)
     }
 
-    /// Salesforce confirmed a revocation.
+    /// Salesforce confirmed a revocation: who would say yes to that token set is too late.
     pub(crate) fn settle_revocation(
         &mut self,
         id: RecordId,
@@ -113,6 +120,7 @@ impl Store {
     ) -> Result<(), Error> {
         self.write(|transaction| {
             transaction.execute("DELETE FROM revocation_owed WHERE id = ?1", [id.0])?;
+            transaction.execute("DELETE FROM discovery WHERE owed_id = ?1", [id.0])?;
             append(transaction, entry)
         })
     }
@@ -133,18 +141,27 @@ impl Store {
 pub(super) fn insert(transaction: &Transaction<'_>, owed: &OwedRow) -> Result<(), Error> {
     transaction.execute(
         "INSERT INTO revocation_owed
-             (id, name, environment, org_id, user_id, login_url, since, sealed)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+             (id, name, environment, org_id, user_id, login_url, since, sealed, due_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         (
             owed.id.0,
             owed.address.name.as_str(),
             owed.address.environment.as_str(),
-            owed.org_id.as_str(),
-            owed.user_id.as_str(),
+            owed.account.as_ref().map_or("", |account| account.org_id.as_str()),
+            owed.account.as_ref().map_or("", |account| account.user_id.as_str()),
             owed.login_url.as_str(),
             owed.since.0,
             &owed.sealed,
+            owed.due_at.map(|at| at.0),
         ),
     )?;
     Ok(())
+}
+
+/// Nobody's, where the answer that it came in did not say whose it is.
+fn account(org: String, user: String) -> Result<Option<Account>, Error> {
+    if org.is_empty() && user.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Account { org_id: org_id(org)?, user_id: user_id(user)? }))
 }

@@ -8,12 +8,13 @@ use super::{Error, backup, new_record_id};
 use crate::domain::record::RecordId;
 
 /// The migrations in order; the index of one is the version it starts from.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("../../assets/migrations/0001_initial.sql"),
     include_str!("../../assets/migrations/0002_copies.sql"),
     include_str!("../../assets/migrations/0003_audit.sql"),
     include_str!("../../assets/migrations/0004_rotation.sql"),
     include_str!("../../assets/migrations/0005_rounds.sql"),
+    include_str!("../../assets/migrations/0006_discovery.sql"),
 ];
 
 /// Brings the tables to the newest version, in one transaction, and reads the store's ID.

@@ -14,6 +14,7 @@ mod bad_input;
 mod common;
 mod contract;
 mod contracts;
+mod discover;
 mod doctor;
 mod ends;
 mod refusals;

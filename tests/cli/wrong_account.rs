@@ -180,24 +180,42 @@ fn a_revocation_that_salesforce_does_not_hear_is_owed_and_paid_later() {
 
 #[test]
 fn a_refresh_that_answers_for_another_account_is_kept_and_not_served() {
-    let simulator = Simulator::start();
-    let home = Home::new();
-    home.ready_credential(&simulator, "acme", "ana@acme.example");
-    let (org_id, user_id) = ids(&simulator, "ben@acme.example");
-    let identity = format!("{}/id/{org_id}/{user_id}", simulator.url("login"));
-    simulator.control("expire_sessions", &json!({}));
-    simulator.script(
-        &json!([{ "match": { "grant_type": "refresh_token" }, "set_fields": { "id": identity } }]),
-    );
-    let token = "00D5g000004XyZT!AQ8AQFAKEFAKE";
-    home.orgkey_with(&["token", "acme", "--not", "-"], token).ok();
-    let stored = home.orgkey(&["token", "acme"]).ok().stdout;
-    let run = home.orgkey_with(&["token", "acme", "--not", "-", "--json"], &stored).expect(6);
-    assert_eq!(run.error()["code"], "wrong_account");
-    let message = run.error()["message"].to_string();
-    assert!(message.contains(&user_id) && message.contains("not served"), "{message}");
-    home.orgkey(&["token", "acme"]).expect(3);
-    assert_eq!(home.shown("acme")["state"], "needs_setup");
+    // Another user, another org, both, and IDs written in other forms than they are saved in.
+    let answers = [
+        (ANA, "ben@acme.example", 18),
+        (ANA_SANDBOX, ANA, 18),
+        ("eva@globex.example", "eva@globex.example", 18),
+        (ANA, "svc@acme.example", 15),
+        ("eva@globex.example", ANA, 15),
+    ];
+    for (org, user, length) in answers {
+        let simulator = Simulator::start();
+        let home = Home::new();
+        home.ready_credential(&simulator, "acme", ANA);
+        let (org_id, user_id) = (ids(&simulator, org).0, ids(&simulator, user).1);
+        let path = format!("{}/{}", &org_id[..length], &user_id[..length]);
+        let identity = format!("{}/id/{path}", simulator.url("login"));
+        simulator.control("expire_sessions", &json!({}));
+        simulator.script(
+            &json!([{ "match": { "grant_type": "refresh_token" }, "set_fields": { "id": identity } }]),
+        );
+        let token = "00D5g000004XyZT!AQ8AQFAKEFAKE";
+        home.orgkey_with(&["token", "acme", "--not", "-"], token).ok();
+        let stored = home.orgkey(&["token", "acme"]).ok().stdout;
+        let run = home.orgkey_with(&["token", "acme", "--not", "-", "--json"], &stored).expect(6);
+        assert_eq!(run.error()["code"], "wrong_account");
+        let message = run.error()["message"].to_string();
+        for part in [org_id.as_str(), &user_id, "not served"] {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+        home.orgkey(&["token", "acme"]).expect(3);
+        let shown = home.shown("acme");
+        assert_eq!(shown["state"], "needs_setup");
+        let saved = ids(&simulator, ANA);
+        assert_eq!((&shown["org_id"], &shown["user_id"]), (&json!(saved.0), &json!(saved.1)));
+        let audit = home.orgkey(&["audit", "--json"]).ok().stdout;
+        assert!(audit.contains("refreshed_foreign"), "{audit}");
+    }
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn saved(simulator: &Simulator) -> Home {
 }
 
 /// The address with the code in it, when it is on the screen.
-fn url(terminal: &Terminal) -> String {
+pub fn url(terminal: &Terminal) -> String {
     terminal.wait_for("waiting for the approval", 1);
     let screen = terminal.screen();
     let url = screen.lines().find(|line| line.contains("?user_code="));

@@ -17,7 +17,7 @@ const BEN: &str = "ben@acme.example";
 const ENTER: &str = "\r";
 
 /// Ports of this machine that nobody has, all at once.
-fn free_ports<const N: usize>() -> [u16; N] {
+pub fn free_ports<const N: usize>() -> [u16; N] {
     let open = std::array::from_fn::<_, N, _>(|_| TcpListener::bind(("127.0.0.1", 0)).unwrap());
     open.map(|listener| listener.local_addr().unwrap().port())
 }
@@ -55,7 +55,7 @@ fn fetch(port: u16, target: &str) -> String {
 }
 
 /// Follows a redirect URL to whoever listens.
-fn follow(redirect: &str) -> String {
+pub fn follow(redirect: &str) -> String {
     let (port, target) =
         redirect.strip_prefix("http://localhost:").unwrap().split_once('/').unwrap();
     fetch(port.parse().unwrap(), &format!("/{target}"))

@@ -19,6 +19,7 @@ mod audit;
 mod browser;
 mod canary;
 mod device;
+mod discover;
 mod drain;
 mod hold;
 mod loopback;
@@ -27,6 +28,7 @@ mod rotate;
 #[expect(dead_code, reason = "the other test crates use the rest")]
 mod sshd;
 mod terminal;
+mod wrong_accounts;
 
 use std::path::Path;
 use std::process::Command;

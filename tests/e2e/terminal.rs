@@ -16,7 +16,7 @@ use crate::common::{Home, PUBLIC_APP, Simulator, config, until};
 use crate::installed;
 
 const ANA: &str = "ana@acme.example";
-const PASSPHRASE: &str = "correct horse battery staple";
+pub const PASSPHRASE: &str = "correct horse battery staple";
 /// Key presses.
 const CTRL_C: &str = "\x03";
 const ENTER: &str = "\r";
@@ -150,6 +150,12 @@ impl Drop for Terminal {
     }
 }
 
+/// Sends a signal to the program in a terminal.
+pub fn send(terminal: &Terminal, signal: Signal) {
+    let pid = i32::try_from(terminal.process()).unwrap();
+    kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+}
+
 /// A home with an app and a saved credential, but no sealing key.
 fn saved(simulator: &Simulator) -> Home {
     let home = Home::empty();
@@ -224,8 +230,7 @@ fn a_signal_at_a_hidden_prompt_gives_the_terminal_back() {
     for (signal, expected) in [(Signal::TERM, 143), (Signal::INT, 130)] {
         let terminal = Terminal::orgkey(&home, &["setup", "acme"]);
         terminal.wait_for("New passphrase: ", 1);
-        let pid = i32::try_from(terminal.child.process_id().unwrap()).unwrap();
-        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+        send(&terminal, signal);
         let (code, shown) = terminal.end();
         assert_eq!(code, expected, "{shown}");
     }

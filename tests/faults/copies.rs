@@ -232,9 +232,9 @@ fn d15_of_400_restored_credentials_300_rotate_and_the_question_is_asked_once() {
 /// A home whose store is of version 1: what later versions added is taken out again.
 fn of_version_1(home: &Home) {
     let store = store(home);
-    store
-        .execute_batch("DROP INDEX draining_token_set; DROP TABLE round_item; DROP TABLE round")
-        .unwrap();
+    let newer = "DROP INDEX draining_token_set; DROP TABLE round_item; DROP TABLE round;
+                 DROP TABLE discovery";
+    store.execute_batch(newer).unwrap();
     let columns = [
         ("token_set", "rotated_at"),
         ("token_set", "drain_limit"),
@@ -244,6 +244,7 @@ fn of_version_1(home: &Home) {
         ("meta", "moved_to"),
         ("credential", "refreshes"),
         ("token_set", "handed_out"),
+        ("revocation_owed", "due_at"),
     ];
     let first = include_str!("../../assets/migrations/0001_initial.sql");
     let hand_out = first.split("CREATE TABLE hand_out").nth(1).unwrap().split(';').next().unwrap();
@@ -284,7 +285,7 @@ fn d10_a_store_of_an_older_version_is_copied_then_migrated() {
     let (simulator, home) = ready();
     of_version_1(&home);
     let token = home.orgkey(&["token", "acme"]).ok().stdout;
-    assert_eq!(version_of(&home.path().join("orgkey.db")), 5);
+    assert_eq!(version_of(&home.path().join("orgkey.db")), 6);
     let kept = home.path().join("orgkey.db.version-1");
     assert_eq!(version_of(&kept), 1);
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&kept).unwrap().permissions());
@@ -324,14 +325,14 @@ fn d10_a_kill_at_any_point_of_a_migration_leaves_the_old_or_the_new() {
             assert_eq!(ended, 137, "{call} {n}");
             match version_of(&path) {
                 1 => before += 1,
-                5 => {
+                6 => {
                     after += 1;
                     assert_eq!(version_of(&home.path().join("orgkey.db.version-1")), 1);
                 }
                 other => panic!("{call} {n}: version {other}"),
             }
             home.orgkey(&["list"]).ok();
-            assert_eq!(version_of(&path), 5, "{call} {n}");
+            assert_eq!(version_of(&path), 6, "{call} {n}");
             let left = |entry: fs::DirEntry| entry.path().extension().is_some_and(|it| it == "tmp");
             assert!(!fs::read_dir(home.path()).unwrap().any(|entry| left(entry.unwrap())));
         }

@@ -19,6 +19,7 @@ mod common;
 mod console;
 mod crowd;
 mod cuts;
+mod discover;
 mod power;
 mod processes;
 mod random;

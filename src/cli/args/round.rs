@@ -2,7 +2,8 @@
 
 use clap::{Args, Subcommand};
 
-use super::{Many, Named, flow};
+use super::setup::flow;
+use super::{Many, Named};
 use crate::domain::app::Flow;
 use crate::domain::round::RoundPurpose;
 

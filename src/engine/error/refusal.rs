@@ -71,6 +71,33 @@ pub(crate) enum Refusal {
     NoRound,
     /// The open round has nothing to do with the credential.
     NotInRound(Address),
+    /// IDs are told for a credential that is not saved yet, and this one is.
+    AlreadySaved(Address),
+    /// Nobody said yes in time.
+    YesTooLate {
+        /// What it would have been saved as.
+        address: Address,
+        /// What became of its token.
+        revocation: Revocation,
+    },
+    /// Another account was confirmed than the one that signed in.
+    OtherConfirmed {
+        /// What it would be saved as.
+        address: Address,
+        /// Who signed in.
+        found: Account,
+    },
+    /// An org of the other environment signed in.
+    OtherEnvironment {
+        /// What it would have been saved as.
+        address: Address,
+        /// Who signed in.
+        account: Account,
+        /// Of which environment.
+        found: Environment,
+        /// What became of the token.
+        revocation: Revocation,
+    },
 }
 
 /// What keeps a credential from being used until someone signs in.
@@ -89,11 +116,34 @@ pub(crate) enum SetupNeed {
     },
     /// There is no set-up pending that could be completed or shown.
     NothingPending(Address),
+    /// There is no sign-in pending that tells the IDs of what was named.
+    NothingToDiscover(String),
     /// A device flow goes on waiting, but not here.
     StillPending(Address),
 }
 
 impl Refusal {
+    /// A stable word for scripts.
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::Ambiguous(_) => "ambiguous",
+            Self::Environment { .. } => "environment_guard",
+            Self::Held { .. } => "held",
+            Self::AppInUse { .. } => "app_in_use",
+            Self::ForeignRefresh { .. } | Self::OtherEnvironment { .. } => "wrong_account",
+            Self::StoreCopied { .. } => "store_copied",
+            Self::StoreMoved { .. } => "moved_elsewhere",
+            Self::LastRecipient => "last_recipient",
+            Self::OwnRecipient(_) => "own_recipient",
+            Self::AlreadySaved(_) => "already_saved",
+            Self::YesTooLate { .. } => "too_late",
+            Self::OtherConfirmed { .. } => "other_confirmed",
+            Self::RoundOpen { .. } => "round_open",
+            Self::NoRound => "no_round",
+            Self::NotInRound(_) => "not_in_round",
+        }
+    }
+
     /// What is refused, and why.
     pub(super) fn message(&self) -> String {
         match self {
@@ -136,6 +186,24 @@ impl Refusal {
             }
             Self::NoRound => "no round is open".into(),
             Self::NotInRound(address) => format!("{address} is not in the open round"),
+            Self::AlreadySaved(address) => {
+                format!("{address} is saved already, with its Org ID and User ID")
+            }
+            Self::YesTooLate { address, revocation } => format!(
+                "nobody said yes to {address} within 15 minutes: nothing was saved, {}",
+                revocation.of_new_token()
+            ),
+            Self::OtherConfirmed { address, found } => format!(
+                "{address}: org {} user {} signed in, and another one was confirmed; nothing was saved",
+                found.org_id, found.user_id
+            ),
+            Self::OtherEnvironment { address, account, found, revocation } => format!(
+                "{address}: org {} user {} of a {found} org signed in, but {} was wanted; nothing was saved, {}",
+                account.org_id,
+                account.user_id,
+                address.environment,
+                revocation.of_new_token()
+            ),
         }
     }
 
@@ -168,6 +236,19 @@ impl Refusal {
             }
             Self::NoRound => "begin one: orgkey round start --filter FILTER --why rotate".into(),
             Self::NotInRound(_) => "orgkey round show lists those that are".into(),
+            Self::AlreadySaved(address) => format!(
+                "sign in with orgkey setup {address}, or change its IDs with orgkey reset {address}"
+            ),
+            Self::YesTooLate { address, .. } => {
+                format!("sign in again: orgkey setup {address} --discover --my-domain URL")
+            }
+            Self::OtherConfirmed { address, .. } => format!(
+                "it still waits: confirm the IDs that are shown, or orgkey setup {address} --discover --cancel"
+            ),
+            Self::OtherEnvironment { address, found, .. } => format!(
+                "if it is the right org, begin again as orgkey setup {}/{found} --discover with its own My Domain",
+                address.name
+            ),
         }
     }
 }
@@ -180,13 +261,7 @@ pub(super) fn wrong_account_message(wrong: &WrongAccount) -> String {
     let username = username.map(|username| format!(" ({username})")).unwrap_or_default();
     let environment = wrong.signed_in_environment;
     let environment = environment.map(|found| format!(" of a {found} org")).unwrap_or_default();
-    let done = match wrong.revocation {
-        Revocation::Confirmed => "the new token was revoked at Salesforce",
-        Revocation::NothingToRevoke => "there was no token to revoke",
-        Revocation::Owed | Revocation::Draining => {
-            "the new token could not be revoked yet, that is tried again"
-        }
-    };
+    let done = wrong.revocation.of_new_token();
     format!(
         "{address}: org {} user {}{username}{environment} signed in, but org {} user {} was wanted; nothing was stored, {done}",
         signed_in.org_id, signed_in.user_id, saved.org_id, saved.user_id

@@ -583,7 +583,6 @@ fn while_a_token_is_in_memory_alone_no_key_ends_the_program() {
     assert_eq!(press(&mut model, Key::Char('D')), []);
     assert_eq!(model.screens.len(), screens);
     assert_eq!(model.update(Message::Key(Key::Ctrl('l')), sample::NOW), [Effect::Redraw]);
-    // What ended well, or could be kept, ends the alarm.
     tell(&mut model, Event::Done(Err(failure("kept", "free some space", FailureDetail::None))));
     assert!(model.alarm.is_none());
     assert_eq!(press(&mut model, Key::Char('q')), [Effect::Quit(0)]);

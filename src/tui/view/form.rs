@@ -176,7 +176,8 @@ fn draw_remarks(form: &Form, page: &mut Page<'_>) {
         let text = "Nothing is cleared: what you leave alone stays, and so does the token.";
         page.text(1, text, page.theme.dim());
     } else {
-        let text = "Paste any address of the org into a field: its IDs and My Domain are taken.";
+        let text = "Paste any address of the org into a field: its IDs and My Domain are taken. \
+                    IDs not at hand? orgkey setup NAME --discover signs in first and tells them.";
         page.text(1, text, page.theme.dim());
     }
 }
