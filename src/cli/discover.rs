@@ -7,11 +7,10 @@ use std::io::Write;
 use serde_json::{Value, json};
 
 use crate::domain::app::Flow;
-use crate::domain::time::span_in_words;
 use crate::engine::operation::{BeginDiscovery, CompleteDiscovery, ConfirmDiscovery};
 use crate::engine::outcome::{Discovered, DiscoveryStarted, Revocation};
 use crate::engine::sensitive::Sensitive;
-use crate::engine::{Operation, Outcome, Selection, now};
+use crate::engine::{Operation, Outcome, Selection};
 use crate::platform::terminal;
 
 use super::args::{Finish, Setup};
@@ -19,9 +18,7 @@ use super::context::{Asked, Context, answered, read_stdin, visible};
 use super::edit::refused;
 use super::output::{Done, Ended};
 use super::read::selection;
-use super::setup::{
-    Answer, Occasion, PASTE_LIMIT, Talk, report_outcome, take_paste, where_it_ends,
-};
+use super::setup::{Answer, Begun, Occasion, PASTE_LIMIT, Talk, report_outcome, take_paste};
 use super::{loopback, unexpected, usage_failure};
 
 /// Saves what a sign-in tells.
@@ -148,29 +145,17 @@ async fn print_start(started: &DiscoveryStarted, context: &Context) -> Done {
         let waiting = Operation::AwaitDiscovery(Selection::exactly(&started.address));
         loopback::leave_listening(waiting, context).await?;
     }
-    if context.output.json {
-        return context.output.object(&json!({
-            "schema": 1,
-            "authorization": {
-                "name": started.address.name, "environment": started.address.environment,
-                "flow": started.flow, "url": started.url, "redirect_uri": started.redirect_uri,
-                "started_at": started.started_at.rfc3339(),
-                "expires_at": started.expires_at.rfc3339(),
-            },
-        }));
-    }
-    context.output.say(&who_signs_in(started));
-    context.output.text(&started.url)?;
-    if started.flow == Flow::Loopback {
-        loopback::introduce(&started.redirect_uri, context);
-    }
-    context.output.say(&where_it_ends(&started.redirect_uri));
-    context.output.say(&format!(
-        "then give that address to: orgkey setup {} --discover --finish -   ({} left)",
-        started.address,
-        span_in_words(started.expires_at.since(now()))
-    ));
-    Ok(())
+    let begun = Begun {
+        address: &started.address,
+        flow: started.flow,
+        url: &started.url,
+        redirect_uri: &started.redirect_uri,
+        started_at: started.started_at,
+        expires_at: started.expires_at,
+        intro: who_signs_in(started),
+        later: format!("orgkey setup {} --discover --finish -", started.address),
+    };
+    begun.print(context)
 }
 
 fn who_signs_in(started: &DiscoveryStarted) -> String {

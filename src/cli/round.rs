@@ -8,6 +8,7 @@ use crate::domain::packed::Row;
 use crate::domain::round::{self, Round, RoundItem, RoundItemState, RoundPurpose};
 use crate::domain::time::UnixMillis;
 use crate::engine::operation::{BeginSetup, SkipInRound, StartRound};
+use crate::engine::outcome::AuthorizationStarted;
 use crate::engine::{Failure, Operation, Outcome, Selection, exit, now};
 use crate::platform::terminal;
 
@@ -59,7 +60,7 @@ async fn open_round(context: &Context) -> Result<Round, Ended> {
     if round.is_open() {
         return Ok(round);
     }
-    let ended = round.ended_at.map(UnixMillis::rfc3339).unwrap_or_default();
+    let ended = round.facts.ended_at.map(UnixMillis::rfc3339).unwrap_or_default();
     Err(Failure {
         code: "no_round".into(),
         message: format!("no round is open: the last one ended {ended}"),
@@ -209,7 +210,7 @@ async fn what_now() -> Result<Wish, Ended> {
 /// Where the round stands, and whose turn it is.
 fn heading(round: &Round, item: &RoundItem) -> String {
     let (place, of) = (round.place(), round.items.len());
-    let purpose = round.purpose.in_words();
+    let purpose = round.facts.purpose.in_words();
     format!("round to {purpose}: {place} of {of}   {}   as {}", item.address, item.user)
 }
 
@@ -219,27 +220,37 @@ async fn sign_in(
     next: &RoundNext,
     context: &Context,
 ) -> Result<Answer<()>, Ended> {
-    let selection = Selection::exactly(&item.address);
     let flow = match next.flow {
         Some(flow) => flow,
-        None => setup::first_flow(&selection, context).await?,
+        None => setup::first_flow(&Selection::exactly(&item.address), context).await?,
     };
+    let started = begin_sign_in(round, item, flow, next, context).await?;
+    setup::go_on(&started, Occasion::Round, reason_of(round), context).await
+}
+
+async fn begin_sign_in(
+    round: &Round,
+    item: &RoundItem,
+    flow: Flow,
+    next: &RoundNext,
+    context: &Context,
+) -> Result<AuthorizationStarted, Ended> {
     let request = BeginSetup {
         flow: Some(flow),
-        is_rotation: round.purpose == RoundPurpose::Rotate,
+        is_rotation: round.facts.purpose == RoundPurpose::Rotate,
         drain: next.drain,
-        ..BeginSetup::plain(selection)
+        ..BeginSetup::plain(Selection::exactly(&item.address))
     };
     let operation = Operation::BeginSetup(request).because(reason_of(round));
-    let Outcome::AuthorizationStarted(started) = context.ask(operation).await? else {
-        return Err(unexpected());
-    };
-    setup::go_on(&started, Occasion::Round, reason_of(round), context).await
+    match context.ask(operation).await? {
+        Outcome::AuthorizationStarted(started) => Ok(started),
+        _ => Err(unexpected()),
+    }
 }
 
 /// Each sign-in of a round has its reason.
 fn reason_of(round: &Round) -> Option<String> {
-    Some(round.reason.clone()).filter(|reason| !reason.is_empty())
+    Some(round.facts.reason.clone()).filter(|reason| !reason.is_empty())
 }
 
 /// The address of the next sign-in alone, for who completes it in a second step.
@@ -253,16 +264,7 @@ async fn print_next(next: &RoundNext, context: &Context) -> Done {
     if flow == Flow::Loopback {
         super::loopback::refuse_without_agent(context).await?;
     }
-    let request = BeginSetup {
-        flow: Some(flow),
-        is_rotation: round.purpose == RoundPurpose::Rotate,
-        drain: next.drain,
-        ..BeginSetup::plain(Selection::exactly(&item.address))
-    };
-    let operation = Operation::BeginSetup(request).because(reason_of(&round));
-    let Outcome::AuthorizationStarted(started) = context.ask(operation).await? else {
-        return Err(unexpected());
-    };
+    let started = begin_sign_in(&round, item, flow, next, context).await?;
     setup::show_started(&started, context).await
 }
 
@@ -321,9 +323,9 @@ fn round_json(round: &Round) -> Value {
     let counts = round.counts();
     let items: Vec<_> = round.items.iter().map(item_json).collect();
     json!({
-        "why": round.purpose, "chosen_by": round.chosen_by, "reason": round.reason,
-        "started_by": round.started_by, "started_at": round.started_at.rfc3339(),
-        "ended_at": round.ended_at.map(UnixMillis::rfc3339),
+        "why": round.facts.purpose, "chosen_by": round.facts.chosen_by, "reason": round.facts.reason,
+        "started_by": round.facts.started_by, "started_at": round.facts.started_at.rfc3339(),
+        "ended_at": round.facts.ended_at.map(UnixMillis::rfc3339),
         "total": round.items.len(), "refreshed": counts.refreshed, "signed_in": counts.signed_in,
         "skipped": counts.skipped, "deleted": counts.deleted, "left": counts.waiting,
         "draining": counts.draining, "revocations_owed": counts.owed, "items": items,

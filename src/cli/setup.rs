@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use crate::domain::app::Flow;
-use crate::domain::time::span_in_words;
+use crate::domain::name::Address;
+use crate::domain::time::{UnixMillis, span_in_words};
 use crate::engine::operation::{BeginSetup, CompleteSetup};
 use crate::engine::outcome::{AuthorizationStarted, Revocation, SetupReceipt};
 use crate::engine::sensitive::Sensitive;
@@ -156,34 +157,69 @@ pub(super) async fn first_flow(selection: &Selection, context: &Context) -> Resu
     Ok(if device { Flow::Device } else { Flow::Paste })
 }
 
-/// The URL alone on standard output, the words on standard error.
+/// A sign-in that was begun and is left to be completed later, whatever it is for.
+pub(super) struct Begun<'a> {
+    /// Of which credential.
+    pub(super) address: &'a Address,
+    /// How.
+    pub(super) flow: Flow,
+    /// What to open.
+    pub(super) url: &'a str,
+    /// Where the browser ends.
+    pub(super) redirect_uri: &'a str,
+    /// When it was begun.
+    pub(super) started_at: UnixMillis,
+    /// When it is worth nothing any more.
+    pub(super) expires_at: UnixMillis,
+    /// Who signs in.
+    pub(super) intro: String,
+    /// The command that completes it.
+    pub(super) later: String,
+}
+
+impl Begun<'_> {
+    /// The URL alone on standard output, the words on standard error.
+    pub(super) fn print(&self, context: &Context) -> Done {
+        let Self { address, flow, url, redirect_uri, started_at, expires_at, .. } = self;
+        if context.output.json {
+            return context.output.object(&json!({
+                "schema": 1,
+                "authorization": {
+                    "name": address.name, "environment": address.environment,
+                    "flow": flow, "url": url, "redirect_uri": redirect_uri,
+                    "started_at": started_at.rfc3339(), "expires_at": expires_at.rfc3339(),
+                },
+            }));
+        }
+        context.output.say(&self.intro);
+        context.output.text(url)?;
+        if *flow == Flow::Loopback {
+            loopback::introduce(redirect_uri, context);
+            context
+                .output
+                .say("The agent listens for the answer, 15 minutes. Where it does not come back:");
+        }
+        context.output.say(&where_it_ends(redirect_uri));
+        let left = span_in_words(expires_at.since(now()));
+        let words = format!("then give that address to: {}   ({left} left)", self.later);
+        context.output.say(&words);
+        Ok(())
+    }
+}
+
+/// Shows the address of a set-up, and leaves it pending.
 pub(crate) fn print_start(started: &AuthorizationStarted, context: &Context) -> Done {
-    if context.output.json {
-        return context.output.object(&json!({
-            "schema": 1,
-            "authorization": {
-                "name": started.address.name, "environment": started.address.environment,
-                "flow": started.flow, "url": started.url, "redirect_uri": started.redirect_uri,
-                "started_at": started.started_at.rfc3339(),
-                "expires_at": started.expires_at.rfc3339(),
-            },
-        }));
-    }
-    context.output.say(&who_signs_in(started));
-    context.output.text(&started.url)?;
-    if started.flow == Flow::Loopback {
-        loopback::introduce(&started.redirect_uri, context);
-        context
-            .output
-            .say("The agent listens for the answer, 15 minutes. Where it does not come back:");
-    }
-    context.output.say(&where_it_ends(&started.redirect_uri));
-    context.output.say(&format!(
-        "then give that address to: orgkey setup {} --finish -   ({} left)",
-        started.address,
-        span_in_words(started.expires_at.since(now()))
-    ));
-    Ok(())
+    let begun = Begun {
+        address: &started.address,
+        flow: started.flow,
+        url: &started.url,
+        redirect_uri: &started.redirect_uri,
+        started_at: started.started_at,
+        expires_at: started.expires_at,
+        intro: who_signs_in(started),
+        later: format!("orgkey setup {} --finish -", started.address),
+    };
+    begun.print(context)
 }
 
 /// A sign-in that a person is led through on the terminal, whatever it is for.

@@ -260,24 +260,27 @@ pub(crate) fn round_card(round: &Round, now: UnixMillis) -> String {
     ];
     let join =
         |parts: &[Option<String>]| parts.iter().flatten().cloned().collect::<Vec<_>>().join(", ");
-    let end = match round.ended_at {
+    let end = match round.facts.ended_at {
         Some(at) => format!("ended {}", ago(at, now)),
         None => "open".into(),
     };
-    let by = if round.started_by.is_empty() {
+    let by = if round.facts.started_by.is_empty() {
         String::new()
     } else {
-        format!(" by {}", round.started_by)
+        format!(" by {}", round.facts.started_by)
     };
     let mut card = format!(
         "round to {}: {}, {}; begun {}{by}, {end}\n",
-        round.purpose.in_words(),
+        round.facts.purpose.in_words(),
         counted(round.items.len() as u64, "credential"),
-        round.chosen_by,
-        ago(round.started_at, now),
+        round.facts.chosen_by,
+        ago(round.facts.started_at, now),
     );
-    let reason =
-        if round.reason.is_empty() { String::new() } else { format!("reason: {}", round.reason) };
+    let reason = if round.facts.reason.is_empty() {
+        String::new()
+    } else {
+        format!("reason: {}", round.facts.reason)
+    };
     for line in [join(&done), join(&old), reason].iter().filter(|line| !line.is_empty()) {
         let _ = writeln!(card, "  {line}");
     }

@@ -143,9 +143,9 @@ pub(crate) struct RoundItem {
     pub(crate) owes_revocation: bool,
 }
 
-/// A round as it stands now.
+/// What is told of a round beside its credentials.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Round {
+pub(crate) struct RoundFacts {
     /// What it is for.
     pub(crate) purpose: RoundPurpose,
     /// How its credentials were chosen, as the admin wrote it.
@@ -158,6 +158,13 @@ pub(crate) struct Round {
     pub(crate) started_at: UnixMillis,
     /// When it ended; `None` while it is open.
     pub(crate) ended_at: Option<UnixMillis>,
+}
+
+/// A round as it stands now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Round {
+    /// What it is for, who began it, and when.
+    pub(crate) facts: RoundFacts,
     /// In the order in which they are worked through.
     pub(crate) items: Vec<RoundItem>,
 }
@@ -191,7 +198,7 @@ impl RoundCounts {
 impl Round {
     /// Whether it can be worked on.
     pub(crate) fn is_open(&self) -> bool {
-        self.ended_at.is_none()
+        self.facts.ended_at.is_none()
     }
 
     /// How many stand how.
@@ -352,15 +359,15 @@ mod tests {
             drains_until: None,
             owes_revocation: false,
         };
-        Round {
+        let facts = RoundFacts {
             purpose: RoundPurpose::Setup,
             chosen_by: "all".into(),
             reason: String::new(),
             started_by: String::new(),
             started_at: UnixMillis(0),
             ended_at: None,
-            items: states.iter().enumerate().map(item).collect(),
-        }
+        };
+        Round { facts, items: states.iter().enumerate().map(item).collect() }
     }
 
     fn address(number: usize) -> Address {

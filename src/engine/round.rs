@@ -8,7 +8,9 @@ use crate::domain::audit::AuditEvent;
 use crate::domain::credential::Credential;
 use crate::domain::name::Address;
 use crate::domain::rotation::RotationWay;
-use crate::domain::round::{self, Round, RoundCounts, RoundItem, RoundItemState, TokenTimes};
+use crate::domain::round::{
+    self, Round, RoundCounts, RoundFacts, RoundItem, RoundItemState, TokenTimes,
+};
 use crate::domain::text;
 use crate::engine::error::{Error, Invalid, Refusal};
 use crate::engine::operation::{Selection, SkipInRound, StartRound};
@@ -44,12 +46,14 @@ impl Engine {
         let reason = request.reason.as_deref().or(self.reason.as_deref());
         let stored = RoundRow {
             id: new_record_id()?,
-            purpose: request.purpose,
-            chosen_by: text::clean_and_mask(&request.chosen_by),
-            reason: reason.map(text::clean_and_mask).unwrap_or_default(),
-            started_by: self.who_in_words(),
-            started_at: now(),
-            ended_at: None,
+            facts: RoundFacts {
+                purpose: request.purpose,
+                chosen_by: text::clean_and_mask(&request.chosen_by),
+                reason: reason.map(text::clean_and_mask).unwrap_or_default(),
+                started_by: self.who_in_words(),
+                started_at: now(),
+                ended_at: None,
+            },
             items: rows.iter().map(item_row).collect(),
         };
         let credentials: Vec<_> = rows.into_iter().map(Some).collect();
@@ -60,9 +64,9 @@ impl Engine {
         self.end_settled_round().await?;
         let detail = format!(
             "{}, {}: {}",
-            round.purpose.as_str(),
+            round.facts.purpose.as_str(),
             text::counted(round.items.len() as u64, "credential"),
-            round.chosen_by
+            round.facts.chosen_by
         );
         let entry = self.audit_of(AuditEvent::RoundStarted, SUBJECT.into(), detail, reason);
         let is_begun = self.store.call(move |store| store.insert_round(&stored, &entry)).await?;
@@ -117,7 +121,7 @@ impl Engine {
             self.audit_of(AuditEvent::RoundEnded, SUBJECT.into(), counted(round.counts()), None);
         let (id, at) = (stored.id, now());
         self.store.call(move |store| store.end_round(id, at, &ended, &entry)).await?;
-        round.ended_at = Some(at);
+        round.facts.ended_at = Some(at);
         Ok(round)
     }
 
@@ -142,7 +146,7 @@ impl Engine {
     async fn round_is_open(&self) -> Result<Error, Error> {
         let (_, round) = self.open_round().await?;
         let (settled, of) = (round.counts().settled(), round.items.len());
-        Ok(Error::Refused(Refusal::RoundOpen { since: round.started_at, settled, of }))
+        Ok(Error::Refused(Refusal::RoundOpen { since: round.facts.started_at, settled, of }))
     }
 
     async fn newest_round(&self) -> Result<Option<(RoundRow, Round)>, Error> {
@@ -206,15 +210,7 @@ fn reported(
         let credential = row.as_ref().map(|row| &row.credential);
         reported_item(stored, item, credential, rotations)
     });
-    Round {
-        purpose: stored.purpose,
-        chosen_by: stored.chosen_by.clone(),
-        reason: stored.reason.clone(),
-        started_by: stored.started_by.clone(),
-        started_at: stored.started_at,
-        ended_at: stored.ended_at,
-        items: items.collect(),
-    }
+    Round { facts: stored.facts.clone(), items: items.collect() }
 }
 
 fn reported_item(
@@ -227,7 +223,7 @@ fn reported_item(
         (Some(ended), _) => ended,
         (None, None) => (RoundItemState::Deleted, None),
         (None, Some(credential)) => {
-            match RoundItemState::of(stored.purpose, credential.token.as_ref(), item.before) {
+            match RoundItemState::of(stored.facts.purpose, credential.token.as_ref(), item.before) {
                 (RoundItemState::Waiting, _) if item.note.is_some() => {
                     (RoundItemState::Skipped, None)
                 }
@@ -236,7 +232,7 @@ fn reported_item(
         }
     };
     let is_unattended = credential.is_some_and(|credential| {
-        round::is_unattended(stored.purpose, credential, way_of(rotations, credential))
+        round::is_unattended(stored.facts.purpose, credential, way_of(rotations, credential))
     });
     RoundItem {
         address: credential.map_or(&item.address, |credential| &credential.address).clone(),

@@ -8,7 +8,7 @@ use super::credential::{environment, find};
 use super::{CredentialRow, Error, RecordId, Store, damaged};
 use crate::domain::audit::AuditEntry;
 use crate::domain::name::{Address, ConnectionName};
-use crate::domain::round::{RoundItemState, RoundPurpose, TokenTimes};
+use crate::domain::round::{RoundFacts, RoundItemState, RoundPurpose, TokenTimes};
 use crate::domain::time::UnixMillis;
 
 /// A round as it is stored.
@@ -16,18 +16,8 @@ use crate::domain::time::UnixMillis;
 pub(crate) struct RoundRow {
     /// Its row.
     pub(crate) id: RecordId,
-    /// What it is for.
-    pub(crate) purpose: RoundPurpose,
-    /// How its credentials were chosen, as the admin wrote it.
-    pub(crate) chosen_by: String,
-    /// The admin's own words.
-    pub(crate) reason: String,
-    /// Who began it, in words.
-    pub(crate) started_by: String,
-    /// When.
-    pub(crate) started_at: UnixMillis,
-    /// When it ended; `None` while it is open.
-    pub(crate) ended_at: Option<UnixMillis>,
+    /// What it is for, who began it, and when.
+    pub(crate) facts: RoundFacts,
     /// In the order of the work.
     pub(crate) items: Vec<RoundItemRow>,
 }
@@ -73,11 +63,11 @@ impl Store {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                 (
                     round.id.0,
-                    round.purpose.as_str(),
-                    &round.chosen_by,
-                    &round.reason,
-                    &round.started_by,
-                    round.started_at.0,
+                    round.facts.purpose.as_str(),
+                    &round.facts.chosen_by,
+                    &round.facts.reason,
+                    &round.facts.started_by,
+                    round.facts.started_at.0,
                 ),
             )?;
             for (position, item) in round.items.iter().enumerate() {
@@ -97,24 +87,20 @@ impl Store {
                    FROM round ORDER BY ended_at IS NULL DESC, started_at DESC LIMIT 1",
             )?
             .query_row([], |row| {
-                let purpose: String = row.get(1)?;
-                Ok((
-                    purpose,
-                    RoundRow {
-                        id: RecordId(row.get(0)?),
-                        purpose: RoundPurpose::Setup,
-                        chosen_by: row.get(2)?,
-                        reason: row.get(3)?,
-                        started_by: row.get(4)?,
-                        started_at: UnixMillis(row.get(5)?),
-                        ended_at: row.get::<_, Option<i64>>(6)?.map(UnixMillis),
-                        items: Vec::new(),
-                    },
-                ))
+                let facts = RoundFacts {
+                    purpose: RoundPurpose::Setup,
+                    chosen_by: row.get(2)?,
+                    reason: row.get(3)?,
+                    started_by: row.get(4)?,
+                    started_at: UnixMillis(row.get(5)?),
+                    ended_at: row.get::<_, Option<i64>>(6)?.map(UnixMillis),
+                };
+                let id = RecordId(row.get(0)?);
+                Ok((row.get::<_, String>(1)?, RoundRow { id, facts, items: Vec::new() }))
             })
             .optional()?;
         let Some((purpose, mut round)) = round else { return Ok(None) };
-        round.purpose = RoundPurpose::parse(&purpose).ok_or_else(|| damaged("a purpose"))?;
+        round.facts.purpose = RoundPurpose::parse(&purpose).ok_or_else(|| damaged("a purpose"))?;
         round.items = self.round_items(round.id)?;
         let credentials = round.items.iter().map(|item| find(&self.connection, item.credential));
         let credentials = credentials.collect::<Result<_, _>>()?;

@@ -82,7 +82,7 @@ fn some_answer(operation: &Operation, how: u8) -> Event {
 /// A round as it may stand after an operation.
 fn some_round(operation: &Operation) -> Round {
     let mut round = round(RoundPurpose::Rotate, &[("acme", false), ("globex", true)]);
-    round.ended_at = (*operation == Operation::EndRound).then_some(sample::NOW);
+    round.facts.ended_at = (*operation == Operation::EndRound).then_some(sample::NOW);
     round
 }
 

@@ -285,7 +285,7 @@ impl Model {
     pub(super) fn begin_sign_in(&mut self, credential: &Credential) -> Vec<Effect> {
         let address = &credential.address;
         let round = self.round.open().filter(|_| self.round.at_work && self.round.has(address));
-        let rotates = round.is_some_and(|round| round.purpose == RoundPurpose::Rotate);
+        let rotates = round.is_some_and(|round| round.facts.purpose == RoundPurpose::Rotate);
         self.set_up(credential, rotates)
     }
 

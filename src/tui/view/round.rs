@@ -45,7 +45,7 @@ pub(super) fn draw_start(
         let counts = last.counts();
         let text = format!(
             "The last one, to {}: {} of {} have a new token. l shows its receipt.",
-            last.purpose.in_words(),
+            last.facts.purpose.in_words(),
             counts.refreshed + counts.signed_in,
             last.items.len()
         );
@@ -84,15 +84,15 @@ pub(super) fn draw(model: &Model, page: &mut Page<'_>) -> Option<Position> {
 
 fn draw_head(model: &Model, round: &Round, page: &mut Page<'_>) {
     let counts = round.counts();
-    let title = format!("Round to {}", round.purpose.in_words());
+    let title = format!("Round to {}", round.facts.purpose.in_words());
     let x = page.put(1, &title, page.theme.strong()) + 2;
     let settled = format!("{} of {}", counts.settled(), round.items.len());
     let x = page.put(x, &settled, page.theme.strong()) + 2;
     let word = if round.is_open() { "" } else { "ended" };
     page.put(x, word, page.theme.strong());
     if page.area.width >= 60 {
-        let by = words::day_or_clock(round.started_at, model.now, &model.zone);
-        page.put_right(&format!("{}, begun {by}", round.chosen_by), page.theme.dim());
+        let by = words::day_or_clock(round.facts.started_at, model.now, &model.zone);
+        page.put_right(&format!("{}, begun {by}", round.facts.chosen_by), page.theme.dim());
     }
     page.next();
     let left = if round.is_open() { "left" } else { "left undone" };

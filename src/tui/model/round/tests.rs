@@ -1,7 +1,7 @@
 //! A round worked through by keys and pastes.
 
 use super::*;
-use crate::domain::round::RoundItem;
+use crate::domain::round::{RoundFacts, RoundItem};
 use crate::domain::time::UnixMillis;
 use crate::engine::outcome::{Revocation, RotationHow, SetupReceipt, WrongAccount};
 use crate::engine::{Event, Outcome};
@@ -28,15 +28,15 @@ fn item(name: &str, is_unattended: bool) -> RoundItem {
 
 /// An open round of these, the first of them refreshed by themselves.
 pub(crate) fn round(purpose: RoundPurpose, names: &[(&str, bool)]) -> Round {
-    Round {
+    let facts = RoundFacts {
         purpose,
         chosen_by: "tag:eu".into(),
         reason: String::new(),
         started_by: "ana".into(),
         started_at: UnixMillis(sample::NOW.0 - 3_600_000),
         ended_at: None,
-        items: names.iter().map(|(name, alone)| item(name, *alone)).collect(),
-    }
+    };
+    Round { facts, items: names.iter().map(|(name, alone)| item(name, *alone)).collect() }
 }
 
 /// Answers what was asked about the round with how it stands.
@@ -86,7 +86,7 @@ pub(crate) fn in_round() -> Model {
 pub(crate) fn before_round() -> Model {
     let (mut model, mut round) = worklist();
     press(&mut model, Key::Esc);
-    round.ended_at = Some(sample::NOW);
+    round.facts.ended_at = Some(sample::NOW);
     keys(&mut model, "Q");
     tell(&mut model, &round);
     model
@@ -150,7 +150,7 @@ fn a_round_is_one_copy_and_one_paste_each_and_the_next_follows_by_itself() {
         begins = submitted(&next).into_iter().cloned().collect();
     }
     assert_eq!(begins, [Operation::EndRound]);
-    round.ended_at = Some(sample::NOW);
+    round.facts.ended_at = Some(sample::NOW);
     tell(&mut model, &round);
     assert!(matches!(model.screens.as_slice(), [Screen::Round]), "the receipt stays");
     let notice = model.notices.newest().unwrap();
