@@ -102,7 +102,7 @@ pub(crate) enum Command {
     /// looked at whether it is dead. What could not be delivered is owed, and tried again. A second
     /// run goes on with what is left.
     Revoke(Revoke),
-    /// Stop everything: nothing is handed out, refreshed or signed in until it is released
+    /// Stop credentials: nothing is handed out, refreshed or signed in until release
     ///
     /// It needs no open key. An access token that was handed out before lives on until its session
     /// ends; revoke ends it.

@@ -205,7 +205,7 @@ async fn conclude(
         return Err(refused(
             "not_confirmed",
             format!("{address} was not saved; {}", revocation.of_new_token()),
-            "sign in again as the right user: the same command once more".into(),
+            "sign in again as the right user: orgkey setup NAME --discover --my-domain URL".into(),
         ));
     }
     let account = found.account.clone();

@@ -92,8 +92,11 @@ pub(super) async fn converse(
                         context.output.failure(&failure);
                     }
                     ended => {
-                        modes.give_back();
                         context.output.say("");
+                        if talk.occasion == Occasion::Round {
+                            return ended_in_round(ended, asked, context).await;
+                        }
+                        modes.give_back();
                         return Ok((Answer::Completed(ended?), Some(asked)));
                     }
                 },
@@ -119,6 +122,24 @@ pub(super) async fn converse(
                 return Ok((Answer::Completed(waiting.await?), None));
             }
             done => return Ok((Answer::Completed(done?), None)),
+        }
+    }
+}
+
+/// The redirect came in a round: the question for the paste still has the terminal, and must not take
+/// a line that is meant for the next one.
+async fn ended_in_round(
+    ended: Result<Outcome, Failure>,
+    asked: Asked,
+    context: &Context,
+) -> Result<(Answer<Outcome>, Option<Asked>), Ended> {
+    match ended {
+        Ok(outcome) => Ok((Answer::Completed(outcome), Some(asked))),
+        Err(failure) => {
+            context.output.failure(&failure);
+            context.output.say("Enter goes on: ");
+            answered(asked.await)?;
+            Err(Ended::Code(failure.exit_code))
         }
     }
 }

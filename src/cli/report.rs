@@ -12,7 +12,8 @@ use crate::domain::audit::{AuditEvent, AuditFilter, HistoryEntry};
 use crate::domain::credential::{CheckKind, Credential};
 use crate::domain::time::UnixMillis;
 use crate::engine::operation::AuditRequest;
-use crate::engine::{Operation, Outcome, Selection, now};
+use crate::engine::outcome::FailureDetail;
+use crate::engine::{Failure, Operation, Outcome, Selection, exit, now};
 
 use super::args::{Format, Report};
 use super::context::Context;
@@ -49,6 +50,21 @@ pub(crate) async fn run(report: Report, context: &Context) -> Done {
         Some(tag) => Some(subjects(tag, span, &credentials, context).await?),
         None => None,
     };
+    if let (Some(tag), Some(subjects)) = (&report.tag, &subjects)
+        && subjects.is_empty()
+    {
+        let tag = crate::domain::text::clean(tag);
+        return Err(Failure {
+            code: "no_such_tag".into(),
+            message: format!(
+                "no credential has the tag {tag}, nor had one that was deleted in this span"
+            ),
+            remedy: "correct it; orgkey show NAME tells the tags of one".into(),
+            exit_code: exit::NOT_FOUND,
+            detail: FailureDetail::None,
+        }
+        .into());
+    }
     let tally = tally::of(span, subjects.as_ref(), context).await?;
     let tests = tests(span, &credentials, context).await?;
     let tables = tables(&credentials, tally, tests, now);

@@ -3,7 +3,7 @@
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
-use crate::domain::credential::State;
+use crate::domain::credential::{Cause, State};
 use crate::domain::name::Address;
 use crate::domain::packed::Row;
 use crate::domain::time::UnixMillis;
@@ -76,7 +76,12 @@ pub(crate) async fn run(revoke: Revoke, context: &Context) -> Done {
 
 /// Whether there is something to revoke, something owed, or a lost answer that may be a token.
 fn has_token(row: &Row<'_>) -> bool {
-    row.has_token_to_test() || row.owes_revocation() || row.state(now()) == State::Uncertain
+    let was_revoked = matches!(row.standing.token, Some((_, Some(Cause::Revoked))));
+    (row.has_token_to_test() && !was_revoked)
+        || row.standing.has_candidate
+        || row.is_draining()
+        || row.owes_revocation()
+        || row.state(now()) == State::Uncertain
 }
 
 async fn revoke_one(

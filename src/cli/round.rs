@@ -13,7 +13,7 @@ use crate::engine::{Failure, Operation, Outcome, Selection, exit, now};
 use crate::platform::terminal;
 
 use super::args::{Many, Named, Round as RoundCommand, RoundNext, RoundSkip, RoundStart};
-use super::context::{Context, visible};
+use super::context::{Context, hidden, visible};
 use super::many::{self, Chosen, Names};
 use super::output::{Done, Ended};
 use super::rotate::rotate_all;
@@ -155,12 +155,12 @@ async fn go_on(next: &RoundNext, context: &Context) -> Done {
             Ok(Answer::Completed(())) => None,
             Ok(Answer::Skip) => Some(Wish::Skip),
             Ok(Answer::Leave) => Some(Wish::Leave),
-            Err(Ended::Code(exit::NEEDS_SETUP | exit::UNREACHABLE | exit::INVALID)) => {
-                Some(what_now().await?)
-            }
+            Err(Ended::Code(
+                exit::NEEDS_SETUP | exit::UNREACHABLE | exit::REFUSED | exit::INVALID,
+            )) => Some(what_now(context).await?),
             Err(Ended::Failure(failure)) if is_of_the_item(&failure) => {
                 context.output.failure(&failure);
-                Some(what_now().await?)
+                Some(what_now(context).await?)
             }
             Err(ended) => return Err(ended),
         };
@@ -177,9 +177,13 @@ async fn go_on(next: &RoundNext, context: &Context) -> Done {
             }
             Some(Wish::Leave) => return leave(&round, context),
         }
-        round = open_round(context).await?;
+        round = ask(Operation::Round, context).await?;
+        if !round.is_open() {
+            break;
+        }
     }
-    let ended = ask(Operation::EndRound, context).await?;
+    // A dashboard beside it may have been faster.
+    let ended = if round.is_open() { ask(Operation::EndRound, context).await? } else { round };
     context.output.say("");
     print(&ended, context)
 }
@@ -198,12 +202,18 @@ fn is_of_the_item(failure: &Failure) -> bool {
     ) && !super::test::is_of_the_store(failure)
 }
 
-async fn what_now() -> Result<Wish, Ended> {
-    let typed = visible("Enter tries again, s passes it over, q leaves the round: ").await?;
-    Ok(match typed.as_str() {
-        "s" => Wish::Skip,
-        "q" => Wish::Leave,
-        _ => Wish::Again,
+/// What is typed is not shown: it may be an address of the attempt that has ended.
+async fn what_now(context: &Context) -> Result<Wish, Ended> {
+    let typed = hidden("Enter tries again, s passes it over, q leaves the round: ").await?;
+    Ok(match Occasion::Round.word::<()>(&typed) {
+        Some(Answer::Skip) => Wish::Skip,
+        Some(_) => Wish::Leave,
+        None => {
+            if !typed.is_empty() {
+                context.output.say("that was not taken: sign in at the fresh address that follows");
+            }
+            Wish::Again
+        }
     })
 }
 
@@ -257,7 +267,13 @@ fn reason_of(round: &Round) -> Option<String> {
 async fn print_next(next: &RoundNext, context: &Context) -> Done {
     let round = open_round(context).await?;
     let Some(item) = round.waiting().next() else {
-        return print(&ask(Operation::EndRound, context).await?, context);
+        let ended = ask(Operation::EndRound, context).await?;
+        if context.output.json {
+            return print(&ended, context);
+        }
+        // Standard output is for an address, and there is none.
+        context.output.say(round_card(&ended, now()).trim_end());
+        return Ok(());
     };
     context.output.say(&heading(&round, item));
     let flow = next.flow.unwrap_or(Flow::Paste);
@@ -301,6 +317,21 @@ async fn show(context: &Context) -> Done {
     print(&round, context)
 }
 
+/// Says how the open round goes on after a sign-in that a script completed, where it was one of it.
+pub(super) async fn say_how_it_goes_on(address: &Address, context: &Context) {
+    let Ok(Outcome::Round(Some(round))) = context.ask_once(Operation::Round).await else { return };
+    if !round.is_open() || round.item(address).is_none() {
+        return;
+    }
+    let left = round.counts().waiting;
+    let next = if left == 0 {
+        "orgkey round end prints its receipt"
+    } else {
+        "orgkey round next --start prints the next address"
+    };
+    context.output.say(&format!("the round: {left} left; {next}"));
+}
+
 fn refuse_without_terminal(context: &Context) -> Done {
     if terminal::stdin_is_terminal() && !context.output.json {
         return Ok(());
@@ -327,7 +358,7 @@ fn round_json(round: &Round) -> Value {
         "started_by": round.facts.started_by, "started_at": round.facts.started_at.rfc3339(),
         "ended_at": round.facts.ended_at.map(UnixMillis::rfc3339),
         "total": round.items.len(), "refreshed": counts.refreshed, "signed_in": counts.signed_in,
-        "skipped": counts.skipped, "deleted": counts.deleted, "left": counts.waiting,
+        "skipped": counts.skipped, "on_hold": counts.on_hold, "deleted": counts.deleted, "left": counts.waiting,
         "draining": counts.draining, "revocations_owed": counts.owed, "items": items,
     })
 }

@@ -273,7 +273,7 @@ pub(crate) async fn converse(
     let told = report_outcome(outcome, context);
     // The question for the paste still waits for a line, which must not be taken for another's.
     if let Some(asked) = asked.filter(|_| occasion == Occasion::Round) {
-        context.output.say("Enter goes on with the next, q leaves the round: ");
+        context.output.say("Enter goes on with the round, q leaves it: ");
         if let Some(answer) = occasion.word(&answered(asked.await)?) {
             return told.map(|()| answer);
         }
@@ -360,7 +360,12 @@ async fn finish(
 ) -> Done {
     let request = CompleteSetup { selection, pasted };
     let operation = Operation::CompleteSetup(request).because(reason);
-    report_outcome(context.ask(operation).await?, context)
+    let outcome = context.ask(operation).await?;
+    let Outcome::SetupCompleted(receipt) = &outcome else { return Err(unexpected()) };
+    let address = receipt.credential.address.clone();
+    let told = report_outcome(outcome, context);
+    super::round::say_how_it_goes_on(&address, context).await;
+    told
 }
 
 /// Tells how a set-up ended.

@@ -44,9 +44,10 @@ pub(crate) fn credential_table(credentials: &[Credential], now: UnixMillis) -> S
         let tested =
             credential.last_test.as_ref().map_or_else(|| "-".to_owned(), |test| ago(test.at, now));
         let user = credential.username.as_deref().unwrap_or(credential.user_id.as_str());
+        let held = if credential.held.is_some() { "  on hold" } else { "" };
         let _ = writeln!(
             table,
-            "{:width$}  {environment:7}{in_use:use_width$}  {} {:13}  {tested:13}  {user}",
+            "{:width$}  {environment:7}{in_use:use_width$}  {} {:13}  {tested:13}  {user}{held}",
             credential.address.name,
             state.mark(),
             state.words(),
@@ -251,6 +252,7 @@ pub(crate) fn round_card(round: &Round, now: UnixMillis) -> String {
         count(counts.refreshed, "refreshed"),
         count(counts.signed_in, "signed in"),
         count(counts.skipped, "passed over"),
+        count(counts.on_hold, "on hold"),
         count(counts.deleted, "deleted"),
         count(counts.waiting, if round.is_open() { "left" } else { "left undone" }),
     ];
@@ -288,16 +290,18 @@ pub(crate) fn round_card(round: &Round, now: UnixMillis) -> String {
     let user_width = round.items.iter().map(|item| item.user.chars().count()).max().unwrap_or(0);
     for item in &round.items {
         let address = item.address.to_string();
-        let words = round_item_in_words(item, now);
+        let words = round_item_in_words(item, round.is_open(), now);
         let _ = writeln!(card, "  {address:width$}  {:user_width$}  {words}", item.user);
     }
     card
 }
 
 /// How a credential of a round stands.
-fn round_item_in_words(item: &RoundItem, now: UnixMillis) -> String {
+fn round_item_in_words(item: &RoundItem, is_open: bool, now: UnixMillis) -> String {
     let at = item.at.map(|at| format!(" {}", ago(at, now))).unwrap_or_default();
     match item.state {
+        RoundItemState::Waiting if !is_open => ". left undone".into(),
+        RoundItemState::OnHold => "! on hold: orgkey release, or orgkey round skip".into(),
         RoundItemState::Waiting if item.is_unattended => ". waits, needs nobody".into(),
         RoundItemState::Waiting => ". waits".into(),
         RoundItemState::Refreshed => format!("+ refreshed{at}"),

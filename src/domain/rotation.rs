@@ -20,11 +20,16 @@ pub(crate) enum RotationWay {
 
 impl RotationWay {
     /// By what is said of the app, and what was seen of the token: where nobody knows, a refresh
-    /// tells.
+    /// tells, and one that brought no other refresh token has told.
     pub(crate) fn of(rotation: Rotation, token: Option<&TokenSummary>) -> Self {
-        let seen = token.is_some_and(|token| token.rotated_at.is_some());
         let refreshable = token.is_none_or(|token| token.refreshable);
-        if refreshable && (seen || rotation != Rotation::No) { Self::Refresh } else { Self::SignIn }
+        let rotates = match (rotation, token) {
+            (_, Some(TokenSummary { rotated_at: Some(_), .. })) | (Rotation::Yes, _) => true,
+            (Rotation::No, _) => false,
+            (Rotation::Unknown, Some(token)) => token.issued_at <= token.signed_in_at,
+            (Rotation::Unknown, None) => true,
+        };
+        if refreshable && rotates { Self::Refresh } else { Self::SignIn }
     }
 }
 
@@ -168,12 +173,18 @@ mod tests {
 
     #[test]
     fn where_nobody_knows_a_refresh_tells() {
-        let plain = token(1, None, None);
+        let signed_in =
+            |token: TokenSummary| TokenSummary { issued_at: token.signed_in_at, ..token };
+        let plain = signed_in(token(1, None, None));
+        // A refresh has moved the time of issue, and brought no other refresh token.
+        let kept = token(1, None, None);
         let seen = token(1, Some(2), None);
         let single = TokenSummary { refreshable: false, ..token(1, None, None) };
         let table = [
             (Rotation::Yes, &plain, RotationWay::Refresh),
             (Rotation::Unknown, &plain, RotationWay::Refresh),
+            (Rotation::Unknown, &kept, RotationWay::SignIn),
+            (Rotation::Yes, &kept, RotationWay::Refresh),
             (Rotation::No, &plain, RotationWay::SignIn),
             (Rotation::No, &seen, RotationWay::Refresh),
             (Rotation::Yes, &single, RotationWay::SignIn),

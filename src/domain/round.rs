@@ -57,13 +57,21 @@ pub(crate) enum RoundItemState {
     SignedIn,
     /// Passed over, with a note.
     Skipped,
+    /// On hold: nobody can sign in for it before it is released.
+    OnHold,
     /// The credential was deleted.
     Deleted,
 }
 
 impl RoundItemState {
-    const ALL: [Self; 5] =
-        [Self::Waiting, Self::Refreshed, Self::SignedIn, Self::Skipped, Self::Deleted];
+    const ALL: [Self; 6] = [
+        Self::Waiting,
+        Self::Refreshed,
+        Self::SignedIn,
+        Self::Skipped,
+        Self::OnHold,
+        Self::Deleted,
+    ];
 
     /// The word in the store and in JSON.
     pub(crate) fn as_str(self) -> &'static str {
@@ -72,6 +80,7 @@ impl RoundItemState {
             Self::Refreshed => "refreshed",
             Self::SignedIn => "signed_in",
             Self::Skipped => "skipped",
+            Self::OnHold => "on_hold",
             Self::Deleted => "deleted",
         }
     }
@@ -178,6 +187,8 @@ pub(crate) struct RoundCounts {
     pub(crate) signed_in: usize,
     /// Passed over.
     pub(crate) skipped: usize,
+    /// On hold.
+    pub(crate) on_hold: usize,
     /// Deleted meanwhile.
     pub(crate) deleted: usize,
     /// Left to do.
@@ -191,7 +202,7 @@ pub(crate) struct RoundCounts {
 impl RoundCounts {
     /// Those that nobody has to look at any more.
     pub(crate) fn settled(self) -> usize {
-        self.refreshed + self.signed_in + self.skipped + self.deleted
+        self.refreshed + self.signed_in + self.skipped + self.on_hold + self.deleted
     }
 }
 
@@ -210,6 +221,7 @@ impl Round {
                 RoundItemState::Refreshed => &mut counts.refreshed,
                 RoundItemState::SignedIn => &mut counts.signed_in,
                 RoundItemState::Skipped => &mut counts.skipped,
+                RoundItemState::OnHold => &mut counts.on_hold,
                 RoundItemState::Deleted => &mut counts.deleted,
             };
             *of_state += 1;

@@ -230,7 +230,15 @@ impl Engine {
         request: ConfirmDiscovery,
         reporter: &Reporter,
     ) -> Result<Outcome, Error> {
-        let found = self.find_discovery(&request.selection).await?;
+        let found = match self.find_discovery(&request.selection).await {
+            Err(error @ Error::Setup(SetupNeed::NothingToDiscover(_))) => {
+                // Somebody may have said yes before.
+                let saved = self.select(&request.selection, PlainName::InUse).await;
+                let address = saved.map_err(|_| error)?.credential.address;
+                return Err(Error::Refused(Refusal::AlreadySaved(address)));
+            }
+            found => found?,
+        };
         let (engine, reporter) = (Arc::clone(self), reporter.clone());
         let work = tokio::spawn(async move {
             let id = engine.save_found(&found, &request.account, &reporter).await?;

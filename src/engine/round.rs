@@ -97,6 +97,14 @@ impl Engine {
             )
             .into());
         }
+        let is_noted = item.note.is_some();
+        let changes = match round.items.get(place.unwrap_or_default()).map(|item| item.state) {
+            Some(RoundItemState::Refreshed | RoundItemState::SignedIn) | None => false,
+            Some(_) => note.is_some() || is_noted,
+        };
+        if !changes {
+            return Ok(Outcome::Round(Some(Box::new(round))));
+        }
         let detail = note.clone().unwrap_or_else(|| "taken back".into());
         let event = AuditEvent::RoundItemSkipped;
         let entry = self.audit_of(event, request.address.to_string(), detail, None);
@@ -227,6 +235,9 @@ fn reported_item(
                 (RoundItemState::Waiting, _) if item.note.is_some() => {
                     (RoundItemState::Skipped, None)
                 }
+                (RoundItemState::Waiting, _) if credential.held.is_some() => {
+                    (RoundItemState::OnHold, None)
+                }
                 found => found,
             }
         }
@@ -250,8 +261,9 @@ fn reported_item(
 
 /// The counts for the audit.
 fn counted(counts: RoundCounts) -> String {
-    let RoundCounts { refreshed, signed_in, skipped, deleted, waiting, .. } = counts;
+    let RoundCounts { refreshed, signed_in, skipped, on_hold, deleted, waiting, .. } = counts;
+    let held = if on_hold > 0 { format!("{on_hold} on hold, ") } else { String::new() };
     format!(
-        "{refreshed} refreshed, {signed_in} signed in, {skipped} skipped, {deleted} deleted, {waiting} left"
+        "{refreshed} refreshed, {signed_in} signed in, {skipped} skipped, {held}{deleted} deleted, {waiting} left"
     )
 }

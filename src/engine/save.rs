@@ -308,12 +308,12 @@ pub(super) fn check_environment(
     match environment_by_host(host) {
         Some(Environment::Sandbox) if environment == Environment::Production => Err(Invalid::new(
             Field::Environment,
-            format!("{host} is a sandbox's host, but the credential is saved as production"),
-            "save it with --sandbox, or give the production My Domain",
+            format!("{host} is a sandbox's host, but the credential is to be production"),
+            "give --sandbox, or the production My Domain",
         )),
         Some(Environment::Production) if environment == Environment::Sandbox => Err(Invalid::new(
             Field::LoginUrl,
-            format!("{host} signs in to production, but the credential is saved as sandbox"),
+            format!("{host} signs in to production, but the credential is to be sandbox"),
             "leave --sandbox out, or give the sandbox's My Domain or https://test.salesforce.com",
         )),
         _ => Ok(()),

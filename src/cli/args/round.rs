@@ -39,7 +39,7 @@ pub(crate) struct RoundStart {
     /// Which credentials
     #[command(flatten)]
     pub(crate) many: Many,
-    /// setup: those whose token does not work; rotate: those whose token works
+    /// setup: those whose token does not work; rotate: those whose token works; a NAME is taken as it is
     #[arg(long, value_name = "setup|rotate", value_parser = purpose)]
     pub(crate) why: RoundPurpose,
     /// Print the worklist, and begin nothing

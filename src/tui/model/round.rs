@@ -247,7 +247,8 @@ impl Model {
         let Some(round) = self.round.open() else { return Vec::new() };
         let shown = matches!(self.screens.last(), Some(Screen::Round));
         if round.counts().waiting == 0 {
-            let ends = shown && self.jobs.asking(&Operation::EndRound).is_none();
+            let ends =
+                shown && self.round.at_work && self.jobs.asking(&Operation::EndRound).is_none();
             return if ends { self.ask(Operation::EndRound) } else { Vec::new() };
         }
         if !shown || !self.round.at_work {

@@ -318,6 +318,10 @@ impl Model {
                     return self.begin_sign_in(&credential);
                 }
             }
+            Key::Char('n') if self.round.place_of(address).is_some() => {
+                self.screens.pop();
+                self.ask_to_skip(address.clone());
+            }
             Key::Char('r') => {
                 self.screens.pop();
                 self.reset(address);

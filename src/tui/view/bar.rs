@@ -53,7 +53,12 @@ pub(crate) fn actions(model: &Model) -> Vec<Action> {
             } else {
                 "change what is saved"
             };
-            vec![("s", "try again"), ("r", change), ("Esc", "back")]
+            let mut actions = vec![("s", "try again"), ("r", change)];
+            if model.round.place_of(&found.address).is_some() {
+                actions.push(("n", "pass over"));
+            }
+            actions.push(("Esc", "back"));
+            actions
         }
         Some(Screen::Typed(dialog)) => {
             let done = match dialog.task {

@@ -123,10 +123,10 @@ fn facts(model: &Model, credential: &Credential) -> Vec<Fact> {
     if let Some(token) = &credential.token {
         facts.push(("Instance", token.instance_url.to_string()));
         let signed_in = words::day_and_clock(token.signed_in_at, model.now, &model.zone);
-        let refreshable = if token.refreshable {
-            "renews itself with its refresh token"
-        } else {
-            "has no refresh token: it ends with its session"
+        let refreshable = match (token.refused, token.refreshable) {
+            (Some(_), _) => "out of use",
+            (None, true) => "renews itself with its refresh token",
+            (None, false) => "has no refresh token: it ends with its session",
         };
         facts.push(("Signed in", format!("{signed_in} by {}; {refreshable}", token.flow)));
     }

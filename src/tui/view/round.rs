@@ -100,6 +100,7 @@ fn draw_head(model: &Model, round: &Round, page: &mut Page<'_>) {
         (counts.refreshed, "refreshed"),
         (counts.signed_in, "signed in"),
         (counts.skipped, "passed over"),
+        (counts.on_hold, "on hold"),
         (counts.deleted, "deleted"),
         (counts.waiting, left),
         (counts.draining, "draining"),
@@ -138,6 +139,7 @@ fn draw_item(model: &Model, item: &RoundItem, page: &mut Page<'_>) {
         || item.at.map(|at| words::day_or_clock(at, model.now, &model.zone)).unwrap_or_default();
     let doing = model.doing(&item.address);
     let (words, style) = match item.state {
+        RoundItemState::Waiting if model.round.open().is_none() => (". left undone".into(), plain),
         RoundItemState::Waiting => match doing {
             Some(doing) => (format!("* {doing}"), plain),
             None if item.is_unattended => (". needs nobody".into(), plain),
@@ -147,6 +149,7 @@ fn draw_item(model: &Model, item: &RoundItem, page: &mut Page<'_>) {
         RoundItemState::Refreshed => (format!("+ refreshed {}", ago()), page.theme.dim()),
         RoundItemState::SignedIn => (format!("+ signed in {}", ago()), page.theme.dim()),
         RoundItemState::Skipped => (format!("- {}", item.note), page.theme.dim()),
+        RoundItemState::OnHold => ("! on hold".into(), page.theme.wrong()),
         RoundItemState::Deleted => ("- deleted".into(), page.theme.dim()),
     };
     page.line(x, &words, style);
