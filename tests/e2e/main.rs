@@ -24,6 +24,7 @@ mod drain;
 mod hold;
 mod loopback;
 mod rotate;
+mod round;
 #[path = "../common/sshd.rs"]
 #[expect(dead_code, reason = "the other test crates use the rest")]
 mod sshd;
