@@ -261,7 +261,7 @@ fn card(found: &Discovered) -> String {
         ("Salesforce Org ID", account.org_id.to_string()),
         ("Salesforce User ID", account.user_id.to_string()),
         ("Username", username.clone().unwrap_or_else(|| "not told".into())),
-        ("My Domain", login_url.as_str().to_owned()),
+        ("Login URL", login_url.as_str().to_owned()),
         ("Instance", instance_url.as_str().to_owned()),
         ("Environment", format!("{} ({proof})", address.environment)),
         ("App", found.app.clone()),

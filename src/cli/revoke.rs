@@ -121,14 +121,11 @@ fn print_plan(addresses: &[Address], context: &Context) -> Done {
             .object(&json!({ "schema": 1, "would_revoke": would, "count": count }));
     }
     addresses.iter().try_for_each(|address| context.output.text(&address.to_string()))?;
-    let count = addresses.len();
-    let confirm = match addresses {
-        [address] => address.to_string(),
-        _ => count.to_string(),
-    };
-    context
-        .output
-        .say(&format!("nothing was revoked; these {count} would be: --confirm {confirm}"));
+    context.output.say(&match addresses {
+        [] => "nothing would be revoked: no such credential has a token".into(),
+        [address] => format!("nothing was revoked; this one would be: --confirm {address}"),
+        all => format!("nothing was revoked; these {0} would be: --confirm {0}", all.len()),
+    });
     Ok(())
 }
 

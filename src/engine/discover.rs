@@ -392,7 +392,13 @@ impl Engine {
                         continue;
                     };
                     let end = row.expires_at.rfc3339();
-                    reporter.note(format!("{address} is not saved: org {org_id} user {user_id} signed in and waits for a yes until {end}: orgkey setup {address} --discover"));
+                    let found = format!("org {org_id} user {user_id} signed in and waits for a yes until {end}");
+                    let note = match self.refuse_saved(address).await {
+                        Ok(()) => format!("{address} is not saved: {found}: orgkey setup {address} --discover"),
+                        // It was saved by hand meanwhile: no yes can save it any more.
+                        Err(_) => format!("{address} was saved meanwhile, and {found}: orgkey setup {address} --discover --cancel revokes that token"),
+                    };
+                    reporter.note(note);
                 }
                 DiscoveryStage::Lost => reporter.note(lost_in_words(address)),
                 DiscoveryStage::Sent => reporter.note(format!(

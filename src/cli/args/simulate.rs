@@ -7,7 +7,8 @@ const SIMULATE_HELP: &str = "\
 It says when it is ready and which orgs, users, passwords and apps it has.
 
 Its control plane, http://localhost:PORT/_control/, moves its clock (clock), changes apps, users and
-orgs (apps, users, orgs), says where clients come from (address) and whom browsers remember
+orgs (apps, users, orgs, more_users), plays the person at the browser (sign_in), ends tokens
+(revoke, expire_sessions), says where clients come from (address) and whom browsers remember
 (browser), tells what happened (journal, counts, approvals, refresh_tokens), and takes
 faults (faults). A fault says which requests it meets, and how the answer leaves: answer, reset,
 stall, truncate@BYTES, cut_chunks@BYTES, drip@BYTES_PER_SECOND, drip_body@BYTES_PER_SECOND,
