@@ -17,6 +17,8 @@ impl Model {
         if matches!(operation, Operation::ShowSetup(_)) && failure.code == "nothing_pending" {
             // The list was older than what another process did.
             failure.remedy = COMPLETED_OR_GIVEN_UP.into();
+        } else if failure.code == "round_open" {
+            failure.remedy = "Q goes on with it".into();
         }
         if let FailureDetail::Key(protection) = failure.detail
             && !matches!(operation, Operation::OpenKey(_) | Operation::CreateKey(_))

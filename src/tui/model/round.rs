@@ -119,7 +119,11 @@ impl Model {
             let is_empty = start.choices.iter().all(|(_, addresses)| addresses.is_empty());
             if is_empty && self.round.round.is_none() {
                 let text = "there is nothing here to begin a round with";
-                self.say(Tone::Plain, text.into(), "mark others, or show them: Esc, /");
+                let remedy = match self.dashboard.len() {
+                    0 => "n saves the first one",
+                    _ => "mark others, or show them: Esc, /",
+                };
+                self.say(Tone::Plain, text.into(), remedy);
             } else {
                 self.screens.push(Screen::RoundStart(Box::new(start)));
             }
