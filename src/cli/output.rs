@@ -6,9 +6,10 @@ use std::io::Write;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::domain::app::App;
-use crate::domain::credential::Credential;
+use crate::domain::app::{App, Flow};
+use crate::domain::credential::{Cause, CheckOutcome, Credential, PendingEdit};
 use crate::domain::time::UnixMillis;
+use crate::domain::token::Generation;
 use crate::engine::Failure;
 use crate::engine::outcome::TestReport;
 
@@ -74,7 +75,7 @@ impl Output {
     }
 
     /// Prints one JSON object with a list in it, an item at a time: there may be many.
-    pub(crate) fn list(self, name: &str, items: impl Iterator<Item = Value>) -> Done {
+    pub(crate) fn list<T: Serialize>(self, name: &str, items: impl Iterator<Item = T>) -> Done {
         let mut printer = self.begin_list(name)?;
         for item in items {
             printer.item(&item)?;
@@ -132,9 +133,12 @@ pub(crate) struct ListPrinter {
 
 impl ListPrinter {
     /// One more item.
-    pub(crate) fn item(&mut self, item: &Value) -> Done {
-        let comma = if std::mem::replace(&mut self.is_empty, false) { "" } else { "," };
-        Ok(write!(self.stdout, "{comma}{item}")?)
+    pub(crate) fn item(&mut self, item: &impl Serialize) -> Done {
+        if !std::mem::replace(&mut self.is_empty, false) {
+            self.stdout.write_all(b",")?;
+        }
+        serde_json::to_writer(&mut self.stdout, item).map_err(std::io::Error::from)?;
+        Ok(())
     }
 
     /// The end of the object.
@@ -144,9 +148,10 @@ impl ListPrinter {
     }
 }
 
-/// A credential as JSON (product.md). Fields are in its order.
+/// A credential as JSON (product.md). Fields are in its order, and written straight from the
+/// credential: a list may have very many.
 #[derive(Serialize)]
-struct CredentialJson<'a> {
+pub(crate) struct CredentialJson<'a> {
     name: &'a str,
     environment: &'static str,
     in_use: bool,
@@ -161,44 +166,53 @@ struct CredentialJson<'a> {
     held: bool,
     /// By whom, since when and why; there while it is held.
     #[serde(skip_serializing_if = "Option::is_none")]
-    hold: Option<Value>,
+    hold: Option<HoldJson<'a>>,
     revocation_owed: bool,
     environment_proven: bool,
-    pending: Option<Value>,
-    token: Option<Value>,
-    last_test: Option<Value>,
-    authorization: Option<Value>,
+    /// A staged edit has the same fields.
+    pending: Option<&'a PendingEdit>,
+    token: Option<TokenJson<'a>>,
+    last_test: Option<TestedJson<'a>>,
+    authorization: Option<AuthorizationJson>,
     rotate_due: Option<String>,
 }
 
+#[derive(Serialize)]
+struct HoldJson<'a> {
+    reason: &'a str,
+    by: &'a str,
+    since: String,
+}
+
+#[derive(Serialize)]
+struct TokenJson<'a> {
+    instance_url: &'a str,
+    issued_at: String,
+    expires_at: String,
+    expiry_known: bool,
+    scopes: &'a [String],
+    flow: Flow,
+    generation: Generation,
+}
+
+#[derive(Serialize)]
+struct TestedJson<'a> {
+    at: String,
+    outcome: CheckOutcome,
+    latency_ms: u64,
+    message: &'a str,
+}
+
+#[derive(Serialize)]
+struct AuthorizationJson {
+    flow: Flow,
+    started_at: String,
+    expires_at: String,
+}
+
 /// A credential as JSON.
-pub(crate) fn credential_json(credential: &Credential, now: UnixMillis) -> Value {
-    let pending = credential.pending.as_ref().map(|pending| {
-        json!({
-            "org_id": pending.org_id, "user_id": pending.user_id, "username": pending.username,
-            "login_url": pending.login_url, "app": pending.app,
-        })
-    });
-    let token = credential.token.as_ref().map(|token| {
-        json!({
-            "instance_url": token.instance_url, "issued_at": token.issued_at.rfc3339(),
-            "expires_at": token.expiry.at.rfc3339(), "expiry_known": token.expiry.known,
-            "scopes": token.scopes, "flow": token.flow, "generation": token.generation,
-        })
-    });
-    let last_test = credential.last_test.as_ref().map(|test| {
-        json!({
-            "at": test.at.rfc3339(), "outcome": test.outcome, "latency_ms": test.latency_ms,
-            "message": test.message,
-        })
-    });
-    let authorization = credential.pending_authorization(now).map(|pending| {
-        json!({
-            "flow": pending.flow, "started_at": pending.started_at.rfc3339(),
-            "expires_at": pending.expires_at.rfc3339(),
-        })
-    });
-    let shown = CredentialJson {
+pub(crate) fn credential_json(credential: &Credential, now: UnixMillis) -> CredentialJson<'_> {
+    CredentialJson {
         name: credential.address.name.as_str(),
         environment: credential.address.environment.as_str(),
         in_use: credential.in_use,
@@ -209,20 +223,38 @@ pub(crate) fn credential_json(credential: &Credential, now: UnixMillis) -> Value
         app: &credential.app,
         tags: &credential.tags,
         state: credential.state(now).as_str(),
-        cause: credential.cause(now).map(crate::domain::credential::Cause::as_str),
+        cause: credential.cause(now).map(Cause::as_str),
         held: credential.held.is_some(),
-        hold: credential.held.as_ref().map(
-            |hold| json!({ "reason": hold.reason, "by": hold.by, "since": hold.since.rfc3339() }),
-        ),
+        hold: credential.held.as_ref().map(|hold| HoldJson {
+            reason: &hold.reason,
+            by: &hold.by,
+            since: hold.since.rfc3339(),
+        }),
         revocation_owed: credential.revocation_owed,
         environment_proven: credential.environment_proven,
-        pending,
-        token,
-        last_test,
-        authorization,
+        pending: credential.pending.as_ref(),
+        token: credential.token.as_ref().map(|token| TokenJson {
+            instance_url: token.instance_url.as_str(),
+            issued_at: token.issued_at.rfc3339(),
+            expires_at: token.expiry.at.rfc3339(),
+            expiry_known: token.expiry.known,
+            scopes: &token.scopes,
+            flow: token.flow,
+            generation: token.generation,
+        }),
+        last_test: credential.last_test.as_ref().map(|test| TestedJson {
+            at: test.at.rfc3339(),
+            outcome: test.outcome,
+            latency_ms: test.latency_ms,
+            message: &test.message,
+        }),
+        authorization: credential.pending_authorization(now).map(|pending| AuthorizationJson {
+            flow: pending.flow,
+            started_at: pending.started_at.rfc3339(),
+            expires_at: pending.expires_at.rfc3339(),
+        }),
         rotate_due: credential.rotate_due.map(UnixMillis::rfc3339),
-    };
-    serde_json::to_value(shown).unwrap_or(Value::Null)
+    }
 }
 
 /// The result of a test as JSON.
