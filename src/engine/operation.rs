@@ -364,8 +364,12 @@ pub(crate) struct RevokeRequest {
 pub(crate) struct BeginSetup {
     /// Which credential.
     pub(crate) selection: Selection,
-    /// `None` takes the way that the app was last set up by, or paste.
+    /// `None` takes the way that the app was last set up by; else loopback beside a browser, and paste
+    /// away from it.
     pub(crate) flow: Option<Flow>,
+    /// Whether a browser can be opened beside the terminal.
+    #[serde(default)]
+    pub(crate) beside_browser: bool,
     /// Whether it is begun to rotate the token that lives.
     pub(crate) is_rotation: bool,
     /// The longest time that the replaced token works on.
@@ -377,7 +381,14 @@ pub(crate) struct BeginSetup {
 impl BeginSetup {
     /// As the app and the defaults have it.
     pub(crate) fn plain(selection: Selection) -> Self {
-        Self { selection, flow: None, is_rotation: false, drain: None, reason: None }
+        Self {
+            selection,
+            flow: None,
+            beside_browser: false,
+            is_rotation: false,
+            drain: None,
+            reason: None,
+        }
     }
 }
 

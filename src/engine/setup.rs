@@ -34,7 +34,7 @@ impl Engine {
         self.refuse_copy(&row).await?;
         let account = account_to_sign_in(&row.credential);
         let app = self.app(&account.app).await?.ok_or_else(|| unknown_app(&account.app))?;
-        let flow = self.propose_flow(request.flow, &app).await?;
+        let flow = self.propose_flow(&request, &app).await?;
         // Whatever way is taken now, the older attempt is not listened for any more.
         self.listeners.close(row.id).await;
         if flow == Flow::Device {
@@ -88,16 +88,24 @@ impl Engine {
         Ok(authorization)
     }
 
-    /// The flow asked for; where none is, the one that the app was last set up by.
-    async fn propose_flow(&self, asked: Option<Flow>, app: &App) -> Result<Flow, Error> {
-        if let Some(asked) = asked {
+    /// The flow asked for; where none is, the one that the app was last set up by, else the one that
+    /// suits where it runs.
+    async fn propose_flow(&self, request: &BeginSetup, app: &App) -> Result<Flow, Error> {
+        if let Some(asked) = request.flow {
             return choose_flow(asked, app);
         }
         let name = app.name.clone();
         let last = self.store.call(move |store| store.last_flow(&name)).await?;
         // An app of the device flow alone has no other first way.
         let only_device = !app.allows(Flow::Paste) && app.allows(Flow::Device);
-        let first = if only_device { Flow::Device } else { Flow::Paste };
+        let comes_back = request.beside_browser
+            && app.allows(Flow::Loopback)
+            && !app.loopback_redirects().is_empty();
+        let first = match (only_device, comes_back) {
+            (true, _) => Flow::Device,
+            (false, true) => Flow::Loopback,
+            (false, false) => Flow::Paste,
+        };
         choose_flow(last.filter(|flow| app.allows(*flow)).unwrap_or(first), app)
     }
 

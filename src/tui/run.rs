@@ -82,6 +82,7 @@ impl<P: Port> Loop<P> {
             demo: settings.demo.is_some(),
             multiplexer: settings.multiplexer,
             terminal: settings.terminal,
+            beside_browser: crate::platform::ssh::is_beside_browser(),
         };
         let now = (settings.clock)();
         let policy = settings.host_policy.clone();

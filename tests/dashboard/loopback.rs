@@ -130,3 +130,27 @@ fn a_taken_port_names_its_holder_and_leaves_the_paste() {
     console.press("q");
     assert_eq!(console.ended(), 0);
 }
+
+#[test]
+fn beside_a_display_the_answer_is_proposed_to_come_back_by_itself() {
+    let (simulator, mut home, port) = scene();
+    home.set("DISPLAY", ":0");
+    let mut console = Console::start(&home.command(&[]));
+    console.shows("? help");
+    console.press("s");
+    console.shows(&format!("http://localhost:{port}/go"));
+    // What was used last for the app comes first from then on.
+    console.press("w");
+    console.shows("How do you want to sign in?");
+    console.press("1");
+    console.shows("1. Open this address");
+    let redirect = simulator.sign_in(&crate::job::copied(&mut console), "ana@acme.example");
+    console.paste(&redirect);
+    console.shows("signed in as ana@acme.example");
+    console.press("s");
+    console.shows("2. The browser ends at an address");
+    console.press("\x1b");
+    console.shows("? help");
+    console.press("q");
+    assert_eq!(console.ended(), 0);
+}

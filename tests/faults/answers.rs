@@ -360,7 +360,7 @@ fn o12_the_wrong_login_host_is_named_before_and_after_the_sign_in() {
         (["--tag", "x", "--login-url=https://acme--uat.sandbox.my.salesforce.com"], "--sandbox"),
     ] {
         let run = scene.home.orgkey(&[ids.as_slice(), &more].concat());
-        check_error(&run, 8, "invalid_input", &["saved as"], &[remedy]);
+        check_error(&run, 8, "invalid_input", &["is to be"], &[remedy]);
     }
     // Where it does not, the account does: both pairs of IDs, and nothing is kept.
     let login = scene.simulator.url("login");

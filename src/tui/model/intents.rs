@@ -266,7 +266,7 @@ impl Model {
         let operation = if pending {
             Operation::ShowSetup(Selection::exactly(&selected.address))
         } else {
-            setup::begin(&selected.address, is_rotation)
+            setup::begin(&selected.address, is_rotation, self.look.beside_browser)
         };
         if self.jobs.of(&selected.address).is_some() {
             self.say_busy(&operation);

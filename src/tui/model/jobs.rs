@@ -237,7 +237,7 @@ mod tests {
     fn one_change_at_a_time_for_each_credential() {
         let mut jobs = Jobs::default();
         let acme = sample::address("acme", "production");
-        let first = jobs.start(setup::begin(&acme, false)).unwrap();
+        let first = jobs.start(setup::begin(&acme, false, false)).unwrap();
         assert_eq!(jobs.start(Operation::Test(Selection::exactly(&acme))), None);
         assert!(jobs.start(Operation::History(Selection::exactly(&acme))).is_some());
         let other = sample::address("acme", "sandbox");

@@ -117,6 +117,8 @@ pub(crate) struct Look {
     pub(crate) multiplexer: Multiplexer,
     /// Which ways out of the terminal are allowed.
     pub(crate) terminal: TerminalUse,
+    /// Whether a browser can be opened beside it.
+    pub(crate) beside_browser: bool,
 }
 
 /// The whole state.

@@ -283,9 +283,10 @@ impl Setup {
     }
 }
 
-/// Begins a set-up in the way that its app was last set up.
-pub(crate) fn begin(address: &Address, is_rotation: bool) -> Operation {
-    begin_by(address, None, is_rotation)
+/// Begins a set-up in the way that its app was last set up, or that suits where it runs.
+pub(crate) fn begin(address: &Address, is_rotation: bool, beside_browser: bool) -> Operation {
+    let plain = BeginSetup::plain(Selection::exactly(address));
+    Operation::BeginSetup(BeginSetup { beside_browser, is_rotation, ..plain })
 }
 
 /// Begins a set-up in the way that the person chose.

@@ -34,6 +34,7 @@ pub(crate) fn started() -> (Model, Vec<Effect>) {
         demo: false,
         multiplexer: Multiplexer::None,
         terminal: TerminalUse::default(),
+        beside_browser: false,
     };
     let size = Size { width: 80, height: 24 };
     let mut model = Model::new(size, look, TimeZone::UTC, HostPolicy::default(), sample::NOW);
