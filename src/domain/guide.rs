@@ -60,6 +60,7 @@ pub(crate) fn steps(login_url: &LoginUrl) -> Vec<GuideStep> {
                 "permission set of those who sign in; or All users may self-authorize",
                 "Refresh Token Policy: until revoked, or expire if not used for 30 days",
                 "IP Relaxation: enforce, if the address of this host is allowed",
+                "Run As of the Client Credentials Flow: nobody, for a person signs in",
             ]),
         },
         GuideStep {

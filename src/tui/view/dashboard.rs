@@ -312,7 +312,7 @@ fn draw_empty(model: &Model, page: &mut Page<'_>) {
     let (strong, plain) = (page.theme.strong(), page.theme.plain());
     let steps = [
         ("n", "save your first org: its Org ID and User ID"),
-        ("a", "add the app that your org's admin made (External Client App)"),
+        ("a", "make an External Client App step by step, or add one"),
         ("?", "all keys"),
     ];
     for (key, text) in steps {
