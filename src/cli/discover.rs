@@ -18,7 +18,7 @@ use super::context::{Asked, Context, answered, read_stdin, visible};
 use super::edit::refused;
 use super::output::{Done, Ended};
 use super::read::selection;
-use super::setup::{Answer, Begun, Occasion, PASTE_LIMIT, Talk, report_outcome, take_paste};
+use super::setup::{Answer, Begun, Occasion, PASTE_LIMIT, Talk, report_outcome};
 use super::{loopback, unexpected, usage_failure};
 
 /// Saves what a sign-in tells.
@@ -128,10 +128,7 @@ async fn converse(
         complete: &complete,
         occasion: Occasion::Alone,
     };
-    let (answer, asked) = match started.flow {
-        Flow::Loopback => loopback::converse(&talk, context).await?,
-        _ => (take_paste(&talk, context).await?, None),
-    };
+    let (answer, asked) = talk.lead(started.flow, context).await?;
     match answer {
         Answer::Completed(outcome) => Ok((outcome, asked)),
         // Nobody is asked for these words outside a round.

@@ -12,7 +12,7 @@ use crate::engine::{Failure, Operation, Outcome, Selection, exit, now};
 use crate::platform::terminal;
 
 use super::args::{Finish, Setup};
-use super::context::{Context, answered, hidden, read_stdin};
+use super::context::{Asked, Context, answered, hidden, read_stdin};
 use super::output::{Done, Ended, credential_json};
 use super::read::{selection, show_credential};
 use super::words::{draining_in_words, revocation_in_words};
@@ -240,6 +240,21 @@ pub(super) struct Talk<'a> {
     pub(super) occasion: Occasion,
 }
 
+impl Talk<'_> {
+    /// Leads the person through it by that flow. A question that nobody answered, because the
+    /// redirect came first, still has the terminal: it is given back.
+    pub(super) async fn lead(
+        &self,
+        flow: Flow,
+        context: &Context,
+    ) -> Result<(Answer<Outcome>, Option<Asked>), Ended> {
+        match flow {
+            Flow::Loopback => loopback::converse(self, context).await,
+            _ => Ok((take_paste(self, context).await?, None)),
+        }
+    }
+}
+
 /// Leads a person through the set-up of a credential, and tells how it ended.
 pub(crate) async fn converse(
     started: &AuthorizationStarted,
@@ -261,10 +276,7 @@ pub(crate) async fn converse(
         complete: &complete,
         occasion,
     };
-    let (answer, asked) = match started.flow {
-        Flow::Loopback => loopback::converse(&talk, context).await?,
-        _ => (take_paste(&talk, context).await?, None),
-    };
+    let (answer, asked) = talk.lead(started.flow, context).await?;
     let outcome = match answer {
         Answer::Completed(outcome) => outcome,
         Answer::Skip => return Ok(Answer::Skip),
@@ -282,10 +294,7 @@ pub(crate) async fn converse(
 }
 
 /// Shows the URL, takes the paste, and asks again after a paste that was not right.
-pub(super) async fn take_paste(
-    talk: &Talk<'_>,
-    context: &Context,
-) -> Result<Answer<Outcome>, Ended> {
+async fn take_paste(talk: &Talk<'_>, context: &Context) -> Result<Answer<Outcome>, Ended> {
     context.output.say(&talk.intro);
     context.output.say("");
     context.output.text(talk.url)?;
